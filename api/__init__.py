@@ -1,0 +1,1 @@
+"""The JSON API, its records and its commands."""

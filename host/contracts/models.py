@@ -1,0 +1,76 @@
+"""What weights there are and which of them make one loaded model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Family", "ModelSpec", "Precision", "Role", "WeightFile", "WeightKind"]
+
+
+class Family(StrEnum):
+    """The architecture of a diffusion model, as diffusers' pipelines distinguish them."""
+
+    SD1 = "sd1"
+    SD2 = "sd2"
+    SDXL = "sdxl"
+    SDXL_REFINER = "sdxl-refiner"
+
+
+class WeightKind(StrEnum):
+    """What a file or folder of weights holds."""
+
+    DIFFUSERS = "diffusers"  # a folder in diffusers' layout, with model_index.json
+    CHECKPOINT = "checkpoint"  # one file with UNet, VAE and text encoders
+    VAE = "vae"
+    LORA = "lora"
+    LYCORIS = "lycoris"
+    INVERSION = "inversion"
+    CONTROLNET = "controlnet"
+    UPSCALER = "upscaler"
+
+
+class Role(StrEnum):
+    """What a model does in an invocation."""
+
+    BASE = "base"
+    REFINER = "refiner"
+    INPAINTER = "inpainter"
+
+
+class Precision(StrEnum):
+    """The floating-point type that the networks compute in."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFile:
+    """A file (or diffusers folder) of weights, known by its content rather than its name.
+
+    `fingerprint` is the sha256 of the safetensors headers with sizes (and of nothing else that
+    needs a read of the tensors), so it costs milliseconds; a full content hash is the engine
+    cache's business. `in_channels` is the UNet's: 4, or 9 for an inpainting model.
+    """
+
+    path: str
+    kind: WeightKind
+    family: Family | None = None
+    name: str = ""
+    in_channels: int = 4
+    prediction_type: str | None = None
+    size_px: int | None = None
+    size_bytes: int = 0
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """All that decides what gets loaded: equal specs share one load (the pool's key)."""
+
+    role: Role
+    weights: WeightFile
+    vae: WeightFile | None = None
+    precision: Precision | None = None

@@ -1,0 +1,137 @@
+"""The shapes that specs build and that hooks are handed; annotations only, nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from .events import Event
+from .models import ModelSpec, Precision, WeightFile
+from .plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from ..settings import Folders, Settings
+
+__all__ = ["Bench", "Frame", "HostView", "LoadedModel", "Loader", "Scheduler", "Upscaler"]
+
+
+class Scheduler(Protocol):
+    """A diffusers scheduler, as far as the denoise loop needs one."""
+
+    timesteps: torch.Tensor  # (n,), as the UNet takes them
+    init_noise_sigma: float | torch.Tensor
+    order: int
+    config: Any
+
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+        """Lay out `timesteps`."""
+
+    def scale_model_input(self, sample: torch.Tensor, timestep: Any) -> torch.Tensor:
+        """Scale noisy latents as the UNet expects them at `timestep`."""
+
+    def add_noise(
+        self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        """Noise clean latents to the level of `timesteps`."""
+
+    def step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, **kwargs: Any) -> Any:
+        """Go one step from `timestep` towards clean latents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """The networks of one loaded model: diffusers' and transformers' own classes, in eval mode.
+
+    `text_encoders` and `tokenizers` run in parallel: one pair for SD 1.x and 2.x, two for SDXL,
+    only the second for the refiner. `scheduler_config` is the model's own.
+    """
+
+    spec: ModelSpec
+    unet: Any
+    vae: Any
+    text_encoders: tuple[Any, ...]
+    tokenizers: tuple[Any, ...]
+    scheduler_config: Mapping[str, Any]
+    # model_index.json values that change the mathematics: force_zeros_for_empty_prompt,
+    # requires_aesthetics_score
+    options: Mapping[str, Any]
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """Turns a weight file or folder into networks, offline."""
+
+    def accepts(self, file: WeightFile) -> bool:
+        """Say whether this loader reads `file`; looks at the value, opens nothing."""
+
+    def load(self, spec: ModelSpec, precision: Precision, device: str) -> LoadedModel:
+        """Load; raises WeightsError naming the file when it cannot be used."""
+
+
+@runtime_checkable
+class Upscaler(Protocol):
+    """Enlarges pictures."""
+
+    def upscale(self, image: Image, amount: int) -> Image:
+        """Give `image` enlarged `amount` times on both sides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The pictures so far (one a sample) and the file names that were saved."""
+
+    images: tuple[Image, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+class Bench(Protocol):
+    """What a step works with: the device, the loaded models, and a way to tell how far it is."""
+
+    job: str
+    plan: Plan
+    device: str
+    precision: Precision
+    folders: Folders
+    host: HostView
+
+    def model(self, spec: ModelSpec) -> LoadedModel:
+        """Load, or reuse, a model through the pool."""
+
+    def tick(self, task: str, *, ticks: int = 1, rate: float | None = None) -> None:
+        """Report progress ticks done; raises CancelledError if the job was stopped."""
+
+    def preview(self, images: Callable[[], Sequence[Image]]) -> None:
+        """Save intermediates and report them with the next tick."""
+
+    def note(self, text: str) -> None:
+        """Write a line into the job's record."""
+
+    def cache(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """Give what was made under `key` before, or make it (text embeddings, mostly)."""
+
+
+class HostView(Protocol):
+    """What the host shows to plugins: settings, folders, what is offered, and how to speak up."""
+
+    version: str
+    settings: Settings
+    folders: Folders
+
+    def offers(self, kind: str) -> Mapping[str, Any]:
+        """Give the specs of one kind (`schedulers`, `models`, ...) by name, aliases excluded."""
+
+    def offer(self, kind: str, name: str) -> Any:
+        """Give one spec by name or alias; an unknown one raises with the nearest name."""
+
+    def resolve_model(self, name: str, *, kinds: Sequence[str] = ()) -> WeightFile:
+        """Find weights by name, file name or path inside the model folders."""
+
+    def resolve_vae(self, name: str) -> WeightFile:
+        """Find a VAE by offered name or file name."""
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody who observes."""

@@ -1,0 +1,115 @@
+"""What a caller asks for: every parameter of `POST /api/invoke`, typed, checked, not yet resolved.
+
+Constraints stand in the annotations, so that the API validates and documents them with
+pydantic while the host needs no pydantic. Names and defaults are the contract's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, MaxLen
+
+from .images import ImageRef
+
+__all__ = ["Adapter", "InvocationRequest"]
+
+Anchor = Literal[
+    "top-left", "top-center", "top-right",
+    "center-left", "center-center", "center-right",
+    "bottom-left", "bottom-center", "bottom-right",
+]  # fmt: skip
+Fit = Literal["actual", "contain", "cover", "stretch"]
+Outscale = Literal[1, 2, 4, 8, 16]
+Pixels = Annotated[int, Ge(8), Le(16384)]
+Prompt = Annotated[str, MaxLen(20000)]
+Unit = Annotated[float, Ge(0.0), Le(1.0)]
+Guidance = Annotated[float, Ge(0.0), Le(100.0)]
+Steps = Annotated[int, Ge(1), Le(1000)]
+Stride = Annotated[int, Ge(0), Le(16384)]
+# Numpy's and torch's generators take 64-bit seeds; JSON numbers are exact to 2**53.
+Seed = Annotated[int, Ge(0), Le(2**53 - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A LoRA, LyCORIS or textual inversion by file name, with the weight it is applied at."""
+
+    model: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationRequest:
+    """One call of `POST /api/invoke`; `None` means that the model or the setting decides."""
+
+    # what to load
+    model: str | None = None
+    model_type: Literal["checkpoint", "model", "diffusers"] | None = None
+    size: Pixels | None = None
+    refiner: str | None = None
+    refiner_size: Pixels | None = None
+    inpainter: str | None = None
+    inpainter_size: Pixels | None = None
+    lora: tuple[Adapter, ...] = ()
+    lycoris: tuple[Adapter, ...] = ()
+    inversion: tuple[Adapter, ...] = ()
+    vae: str | None = None
+    precision: Literal["float32", "float16", "bfloat16", "full", "half"] | None = None
+    build_tensorrt: bool = False
+    # what to draw
+    prompt: Prompt | None = None
+    negative_prompt: Prompt | None = None
+    model_prompt: Prompt | None = None
+    model_negative_prompt: Prompt | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
+    seed: Seed | None = None
+    samples: Annotated[int, Ge(1), Le(64)] = 1
+    num_inference_steps: Steps | None = None
+    guidance_scale: Guidance | None = None
+    scheduler: str | None = None
+    multi_scheduler: str | None = None
+    chunking_size: Stride | None = None
+    chunking_blur: Stride | None = None
+    # input images
+    image: ImageRef | None = None
+    mask: ImageRef | None = None
+    invert_mask: bool = False
+    strength: Unit = 0.8
+    fit: Fit | None = None
+    anchor: Anchor | None = None
+    control_image: ImageRef | None = None
+    controlnet: str | None = None
+    conditioning_scale: Annotated[float, Ge(0.0), Le(10.0)] = 1.0
+    process_control_image: bool = True
+    invert_control_image: bool = False
+    remove_background: bool = False
+    fill_background: bool = False
+    scale_to_model_size: bool = False
+    nodes: tuple[dict[str, Any], ...] = ()
+    # refining and upscaling
+    refiner_strength: Unit = 0.3
+    refiner_guidance_scale: Guidance = 5.0
+    refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] = 6.0
+    refiner_negative_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] = 2.5
+    outscale: Outscale = 1
+    upscale: tuple[str, ...] = ()
+    upscale_iterative: bool = False
+    upscale_diffusion: bool = False
+    upscale_diffusion_steps: tuple[Steps, ...] = (100,)
+    upscale_diffusion_guidance_scale: tuple[Guidance, ...] = (12.0,)
+    upscale_diffusion_strength: tuple[Unit, ...] = (0.2,)
+    upscale_diffusion_prompt: tuple[Prompt, ...] = ()
+    upscale_diffusion_negative_prompt: tuple[Prompt, ...] = ()
+    upscale_diffusion_controlnet: tuple[str, ...] = ()
+    upscale_diffusion_chunking_size: Stride | None = None
+    upscale_diffusion_chunking_blur: Stride | None = None
+    upscale_diffusion_scale_chunking_size: bool = True
+    upscale_diffusion_scale_chunking_blur: bool = True
+    # progress
+    intermediates: bool = True
+    image_callback_steps: Steps = 10
+    # what a stored model supplies under the explicit values above; filled by the API
+    defaults: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""What plugins offer: one frozen spec a thing, listable without loading anything heavy.
+
+`build` is where a heavy import happens; making a spec must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .models import Family
+from .protocols import Loader, Scheduler, Upscaler
+
+__all__ = ["LoaderSpec", "ModelOffer", "SchedulerSpec", "Spec", "UpscalerSpec", "VaeSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """The part that all offers share: a name for requests, a title for people, other names."""
+
+    name: str
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOffer(Spec):
+    """A model that a plugin ships: a folder in diffusers' layout, with defaults of its own.
+
+    `defaults` holds request parameters (`chunking_size`, `scheduler`, ...) that apply under the
+    caller's explicit values; `size_px` is the model's native side.
+    """
+
+    path: str
+    family: Family
+    size_px: int
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSpec(Spec):
+    """A noise scheduler: `build` gets the model's own scheduler config (diffusers' keys)."""
+
+    build: Callable[[Mapping[str, Any]], Scheduler]
+    # A scheduler that draws noise of its own (SDE kinds) gets the job's seed through this key.
+    seed_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaeSpec(Spec):
+    """A named VAE over local weights: the file names it is known by, and how it must decode."""
+
+    files: tuple[str, ...]
+    families: tuple[Family, ...]
+    upcast: bool = False  # decode in float32 whatever the UNet computes in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderSpec(Spec):
+    """A way to turn weight files into networks; the first whose `accepts` is true loads."""
+
+    build: Callable[[], Loader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscalerSpec(Spec):
+    """An enlarger; `build` gets the device (`cpu`, `cuda`, ...)."""
+
+    build: Callable[[str], Upscaler]

@@ -1,0 +1,192 @@
+"""One tree of errors; the message says what, which value, and what would do.
+
+StrettoError                     500
+├── BadRequestError              400   the caller's words are wrong
+│   └── InvalidRequestError      400   several faults at once, each with its field
+├── AuthenticationError          401   no usable credentials
+├── ForbiddenError               403   not this caller
+├── NotFoundError                404   no such thing
+├── StateConflictError           409   it is there already, or not in that state
+├── PayloadTooLargeError         413   more bytes than are read
+├── TooManyRequestsError         429   the queue is full
+├── UnsupportedError             501   a known word that this host cannot do
+├── ConfigurationError           500   plugins.toml, settings or folders are wrong
+│   └── PluginClashError         500   two plugins offer one name
+├── PluginError                  500   a plugin could not be loaded, or raised
+└── EngineError                  500   the work itself failed
+    ├── WeightsError             500   a weight file cannot be used
+    ├── OutOfMemoryError         500   the device has no room
+    ├── CancelledError           500   somebody stopped the job
+    └── WorkerDiedError          500   the worker process ended under the job
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import ClassVar
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "CancelledError",
+    "ConfigurationError",
+    "EngineError",
+    "Fault",
+    "ForbiddenError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "OutOfMemoryError",
+    "PayloadTooLargeError",
+    "PluginClashError",
+    "PluginError",
+    "StateConflictError",
+    "StrettoError",
+    "TooManyRequestsError",
+    "UnsupportedError",
+    "WeightsError",
+    "WorkerDiedError",
+    "did_you_mean",
+]
+
+
+class StrettoError(Exception):
+    """The root; `title` and `status` are what the JSON API answers with."""
+
+    title: ClassVar[str] = "StrettoError"
+    status: ClassVar[int] = 500
+
+
+class BadRequestError(StrettoError):
+    """The request cannot be understood or is out of range."""
+
+    title = "BadRequestError"
+    status = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with a request; `field` is a path such as `nodes[1].w`."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+class InvalidRequestError(BadRequestError):
+    """Every fault of one request, in the order of its fields."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        super().__init__("; ".join(str(fault) for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type[InvalidRequestError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)
+
+
+class AuthenticationError(StrettoError):
+    """No credentials, or none that are valid."""
+
+    title = "AuthenticationError"
+    status = 401
+
+
+class ForbiddenError(StrettoError):
+    """The caller is known and may not do this."""
+
+    title = "PermissionError"
+    status = 403
+
+
+class NotFoundError(StrettoError):
+    """There is no such route, record, file or name."""
+
+    title = "NotFoundError"
+    status = 404
+
+
+class StateConflictError(StrettoError):
+    """The thing exists already, or is not in the state that this needs."""
+
+    title = "StateConflictError"
+    status = 409
+
+
+class PayloadTooLargeError(StrettoError):
+    """The body has more bytes than the server reads."""
+
+    title = "PayloadTooLargeError"
+    status = 413
+
+
+class TooManyRequestsError(StrettoError):
+    """The queue is full."""
+
+    title = "TooManyRequestsError"
+    status = 429
+
+
+class UnsupportedError(StrettoError):
+    """A word of the contract that this host, or this model, cannot do."""
+
+    title = "NotImplementedError"
+    status = 501
+
+
+class ConfigurationError(StrettoError):
+    """plugins.toml, the settings or the folders are wrong; names file, key and value."""
+
+    title = "ConfigurationError"
+
+
+class PluginClashError(ConfigurationError):
+    """Two plugins offer one name; names both."""
+
+    title = "PluginClashError"
+
+
+class PluginError(StrettoError):
+    """A plugin could not be loaded or raised; names the plugin."""
+
+    title = "PluginError"
+
+
+class EngineError(StrettoError):
+    """The work of a job failed."""
+
+    title = "EngineError"
+
+
+class WeightsError(EngineError):
+    """A weight file is missing, corrupt, unsafe or of another family; names the file."""
+
+    title = "WeightsError"
+
+
+class OutOfMemoryError(EngineError):
+    """The device has no room for the work; says what was tried."""
+
+    title = "OutOfMemoryError"
+
+
+class CancelledError(EngineError):
+    """The job was stopped; the message is the one that pollers see."""
+
+    title = "CancelledError"
+
+
+class WorkerDiedError(EngineError):
+    """The worker process ended while it had the job."""
+
+    title = "WorkerDiedError"
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """End a sentence about an unknown `word`: the nearest known one, or all of them."""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(sorted(known)) or 'none'}"

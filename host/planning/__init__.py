@@ -1,0 +1,1 @@
+"""Request to plan to steps; pure."""

@@ -1,0 +1,1 @@
+"""Where plugs meet the host: discovery, switches, registries, the board."""

@@ -1,0 +1,1 @@
+"""The host at work: worker process, queue, executor."""

@@ -1,0 +1,1 @@
+"""For plugin authors and for us: tiny models and fixtures."""

@@ -1,0 +1,1 @@
+"""The built-in plugins; each stands alone and can be copied out."""
