@@ -1,0 +1,127 @@
+"""Rectangles as integers: windows over a canvas, rounding, and where an image lands on a canvas.
+
+Knows no pictures and no tensors: numbers in, numbers out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ANCHORS", "FITS", "Placement", "Window", "feather", "fitted", "round_up", "windows"]
+
+FITS = ("actual", "contain", "cover", "stretch")
+ANCHORS = tuple(
+    f"{row}-{column}" for row in ("top", "center", "bottom") for column in ("left", "center", "right")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of latent cells; one cell is 8 x 8 pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How an image comes onto a canvas: resize it, cut `crop` out of it, paste that at `at`.
+
+    All in pixels. `resize` is (width, height), `crop` is (left, top, right, bottom) within the
+    resized image, `at` is (left, top) on the canvas; what `crop` does not cover stays empty.
+    """
+
+    resize: tuple[int, int]
+    crop: tuple[int, int, int, int]
+    at: tuple[int, int]
+
+    @property
+    def fills(self) -> tuple[int, int]:
+        """Say how many pixels of the canvas are covered, (width, height)."""
+        left, top, right, bottom = self.crop
+        return right - left, bottom - top
+
+
+def round_up(value: int, multiple: int = 8) -> int:
+    """Give the smallest multiple of `multiple` that is not below `value`."""
+    return -(-value // multiple) * multiple
+
+
+def windows(height: int, width: int, size: int, stride: int) -> tuple[Window, ...]:
+    """Lay square windows of `size` over a canvas of latent cells, row by row, `stride` apart.
+
+    The last window of a row or column is shifted back inside the canvas. Stride 0, or a canvas
+    smaller than one window on either side, gives one window of the whole canvas. A stride above
+    `size` would leave cells that no window sees, so it counts as `size`.
+    """
+    if stride <= 0 or height < size or width < size:
+        return (Window(0, 0, height, width),)
+    return tuple(
+        Window(top, left, size, size)
+        for top in _starts(height, size, min(stride, size))
+        for left in _starts(width, size, min(stride, size))
+    )
+
+
+def _starts(length: int, size: int, stride: int) -> list[int]:
+    count = -(-(length - size) // stride) + 1
+    return [min(index * stride, length - size) for index in range(count)]
+
+
+def feather(start: int, length: int, canvas: int, blur: int) -> tuple[float, ...]:
+    """Weigh the cells of one side of a window that covers `start` to `start + length` of `canvas`.
+
+    The first `blur` cells from an end that is not the canvas's border count (j + 1) / (blur + 1);
+    a blur above half the window multiplies from both ends. No weight is ever 0. The weight of a
+    cell is the product over its two axes.
+    """
+    weights = [1.0] * length
+    for j in range(min(blur, length)):
+        share = (j + 1) / (blur + 1)
+        if start > 0:
+            weights[j] *= share
+        if start + length < canvas:
+            weights[length - 1 - j] *= share
+    return tuple(weights)
+
+
+def fitted(
+    source: tuple[int, int], target: tuple[int, int], fit: str | None, anchor: str | None
+) -> Placement:
+    """Place an image of `source` (width, height) on a canvas of `target` pixels.
+
+    `actual` (None) keeps its size, `contain` scales it until it fits inside, `cover` until nothing
+    stays empty, `stretch` changes its shape. What is free or too much is shared out by `anchor`,
+    `top-left` when None. `fit` and `anchor` are words of FITS and ANCHORS.
+    """
+    resize = _resized(source, target, fit or "actual")
+    row, _, column = (anchor or "top-left").partition("-")
+    left, right, x = _aligned(resize[0], target[0], column)
+    top, bottom, y = _aligned(resize[1], target[1], row)
+    return Placement(resize=resize, crop=(left, top, right, bottom), at=(x, y))
+
+
+def _resized(source: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[int, int]:
+    if fit == "actual":
+        return source
+    if fit == "stretch":
+        return target
+    width, height = source
+    relatively_wider = width * target[1] > height * target[0]
+    if relatively_wider == (fit == "contain"):
+        return target[0], max(1, _rounded(height * target[0], width))
+    return max(1, _rounded(width * target[1], height)), target[1]
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _aligned(length: int, room: int, word: str) -> tuple[int, int, int]:
+    """Give what to cut out of `length` (start, end) and where it goes in `room`, along one axis."""
+    surplus, free = max(0, length - room), max(0, room - length)
+    share = {"center": 1, "right": 2, "bottom": 2}.get(word, 0)
+    start = surplus * share // 2
+    return start, start + min(length, room), free * share // 2
