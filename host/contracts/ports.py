@@ -55,6 +55,9 @@ class JobStore(Protocol):
     def fail(self, uuid: str, *, message: str) -> None:
         """Record why there are no pictures."""
 
+    def withdraw(self, uuid: str, *, message: str) -> bool:
+        """End a job that still waits, as `fail` does; False when it does not wait (any more)."""
+
     def unfinished(self) -> list[Job]:
         """Give jobs that were `processing` when the host went away."""
 
