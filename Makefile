@@ -1,0 +1,80 @@
+# make run    an image from one command        make test    everything CI runs
+# make serve  the JSON API                     make check   format, lint, types, borders, sizes
+# make bench  our service against a bare pipeline
+# make dev    what editors and static tools need
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run serve test check bench dev docs clean
+
+FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
+    "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
+PYTHON ?= $(shell $(FIND_PYTHON))
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# What is installed is known by the content of these two files, so that a fresh checkout of the
+# same commit installs nothing and a changed pin installs at once.
+KEY := $(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+BASE := .venv/.base-$(KEY)
+TOOLS := .venv/.dev-$(KEY)
+FOLDERS := api host plugins trt_cache
+
+# Tests reach no network, see no GPU and leave the cores to each other.
+TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
+PROMPT ?= a cat to the left of a dog on a green background
+OUT ?= out
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+run: $(BASE)
+	@$(BIN)/stretto invoke "$(PROMPT)" --out "$(OUT)"
+
+serve: $(BASE)
+	@$(BIN)/stretto serve
+
+test: check
+	@$(TEST_ENV) $(BIN)/python -m pytest -q
+
+check: dev
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary $(FOLDERS)
+	@said=$$(PYTHONPATH=.ns $(BIN)/lint-imports) || { echo "$$said"; exit 1; }
+	@$(TEST_ENV) $(BIN)/python -m pytest -q -p no:randomly tests/architecture/test_sizes.py
+
+bench: $(BASE)
+	@$(BIN)/python -m benchmarks
+
+# Folder x/ is the package stretto.x; setuptools' import hook shows that to Python, these links show
+# it to mypy (mypy_path), import-linter (PYTHONPATH) and editors (an extra path ".ns").
+dev: $(TOOLS)
+	@mkdir -p .ns/stretto
+	@for f in $(FOLDERS); do ln -sfn "../../$$f" ".ns/stretto/$$f"; done
+
+docs: $(BASE)
+	@$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv .ns .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	    echo "Stretto needs Python 3.11 or newer; none of python3.13 python3.12 python3.11 python3 is." >&2; \
+	    echo "Install one (Debian: apt install python3 python3-venv), or say which: make run PYTHON=/path/to/python" >&2; \
+	    exit 1; fi
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	    echo "$(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)." >&2; exit 1; }
+
+$(BASE): | .venv/bin/python
+	@echo "Installing Stretto into .venv: about 6 GB, one to five minutes, once."
+	@rm -f .venv/.base-* .venv/.dev-*
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(TOOLS): $(BASE)
+	@echo "Installing the test tools."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,80 @@
+"""The `stretto` command: a group that imports a subcommand only when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+from stretto.host.errors import BadRequestError, StrettoError
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+# name -> where it stands ("module:attribute") and its line in `stretto --help`
+COMMANDS = {
+    "doctor": ("doctor:doctor_command", "Say what is here, what is not, and how to close each gap."),
+    "invoke": ("invoke:invoke_command", "Draw an image in this process, no server needed."),
+    "models": ("models:models_group", "Show which models there are and where they stand."),
+    "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
+    "serve": ("serve:serve_command", "Serve the JSON API."),
+}
+
+FAILED = 1
+USAGE = 2
+STOPPED = 130  # 128 + SIGINT, as shells report it
+
+
+class LazyGroup(click.Group):
+    """A group over COMMANDS; `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in alphabetical order."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands from COMMANDS."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stretto", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Stretto, an engine host for image diffusion.
+
+    Exit status: 0 done, 1 failed (the reason is on stderr), 2 usage, 130 stopped by Ctrl-C.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and give its exit status; the one place where errors become words."""
+    try:
+        status = cli.main(args=arguments, prog_name="stretto", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stretto: stopped", err=True)
+        return STOPPED
+    except StrettoError as error:
+        click.echo(f"stretto: {type(error).title}: {error}", err=True)
+        return USAGE if isinstance(error, BadRequestError) else FAILED
+    return status if isinstance(status, int) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit with its status."""
+    sys.exit(run(arguments))

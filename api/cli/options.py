@@ -1,0 +1,76 @@
+"""The options that every command shares: where the data is and which plugins are taken."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from platformdirs import user_data_dir
+from stretto.host.settings import Folders
+
+__all__ = ["Place", "as_json", "own_command", "place_options"]
+
+R = TypeVar("R")
+
+# Looked for in the working folder when neither --plugins nor STRETTO_PLUGINS names a file.
+PLUGINS_FILE = "plugins.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The data directory and the plugins file that one command works with; both absolute."""
+
+    folders: Folders
+    plugins_file: Path | None
+
+    @classmethod
+    def of(cls, data_dir: Path | None, plugins_file: Path | None) -> Place:
+        """Fill in the defaults: the user's data folder, and the working folder's plugins.toml."""
+        root = data_dir or Path(user_data_dir("stretto", appauthor=False))
+        if plugins_file is None and Path(PLUGINS_FILE).is_file():
+            plugins_file = Path(PLUGINS_FILE)
+        return cls(folders=Folders(root.absolute()), plugins_file=plugins_file and plugins_file.absolute())
+
+
+def place_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command `--data-dir` and `--plugins` as one `Place`, its first argument."""
+
+    @click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="STRETTO_DATA_DIR",
+        help="Where images, models and the database are kept. [env: STRETTO_DATA_DIR; "
+        "default: the user's data folder]",
+    )
+    @click.option(
+        "--plugins",
+        "plugins_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="STRETTO_PLUGINS",
+        help="Which plugins are taken. [env: STRETTO_PLUGINS; default: ./plugins.toml if there is one]",
+    )
+    @functools.wraps(command)
+    def placed(*args: Any, data_dir: Path | None, plugins_file: Path | None, **kwargs: Any) -> R:
+        return command(Place.of(data_dir, plugins_file), *args, **kwargs)
+
+    return placed
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+def own_command() -> str:
+    """Give the words that start this program here: `stretto`, or the path to it."""
+    own = Path(sys.argv[0]).absolute()
+    found = shutil.which("stretto")
+    if own.name != "stretto" or (found and Path(found).absolute() == own):
+        return "stretto"
+    working = Path.cwd()
+    return os.fspath(own.relative_to(working)) if own.is_relative_to(working) else os.fspath(own)
