@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from .events import Event
 from .models import ModelSpec, Precision, WeightFile
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..settings import Folders, Settings
 
 __all__ = ["Bench", "Frame", "HostView", "LoadedModel", "Loader", "Scheduler", "Upscaler"]
+
+T = TypeVar("T")
 
 
 class Scheduler(Protocol):
@@ -132,6 +134,9 @@ class HostView(Protocol):
 
     def resolve_vae(self, name: str) -> WeightFile:
         """Find a VAE by offered name or file name."""
+
+    def plugin_settings(self, name: str, into: type[T]) -> T:
+        """Read the table `[plugins.NAME]` of plugins.toml into the plugin's own frozen dataclass."""
 
     def publish(self, event: Event) -> None:
         """Tell everybody who observes."""

@@ -1,0 +1,293 @@
+"""Registers plugins, collects what they offer, and calls their hooks one plugin at a time.
+
+A plugin that cannot be imported, has a wrong hook, raises or offers the wrong thing is a row with
+its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import pluggy
+
+from ..contracts.events import Event
+from ..contracts.protocols import HostView
+from ..contracts.specs import Spec
+from ..errors import ConfigurationError, PluginClashError, PluginError, StrettoError, did_you_mean
+from ..hookspecs import PROJECT, HostSpecs
+from .discover import BUILT_INS, Found, discover, reason
+from .registry import KINDS, Kind, Registry
+from .switches import Switches
+
+__all__ = ["Board", "PluginRow"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginRow:
+    """One line of `stretto plugins list`; `offers` are names by kind, `reason` says why it is not on."""
+
+    name: str
+    version: str
+    origin: str
+    offers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    status: Literal["on", "off", "broken"] = "on"
+    reason: str | None = None
+
+
+class Board:
+    """The plugins of one host, from `open` to `close`."""
+
+    def __init__(self, switches: Switches, view: HostView, found: Sequence[Found]) -> None:
+        self._switches = switches
+        self._view = view
+        self._found = tuple(found)
+        self._broken: dict[int, str] = {i: one.error for i, one in enumerate(found) if one.error}
+        self._plugins: dict[str, object] = {}  # those that are on, in the order in which they are asked
+        self._registries: dict[str, Registry[Any]] = {name: Registry(kind) for name, kind in KINDS.items()}
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(HostSpecs)
+        self._started = False
+
+    @classmethod
+    def open(
+        cls,
+        switches: Switches,
+        view: HostView,
+        cores: Sequence[object] = (),
+        *,
+        built_ins: Iterable[str] = BUILT_INS,
+    ) -> Board:
+        """Find the plugins, register them over `cores` (the host's own hooks, asked last), take their offers.
+
+        Raises ConfigurationError for a name in plugins.toml that is no plugin's, PluginClashError
+        when two plugins offer one name, PluginError when a required plugin is not on.
+        """
+        board = cls(switches, view, discover(switches, view.version, built_ins))
+        board._check_names()
+        board._check_tables()
+        for core in cores:
+            board._manager.register(core, f"host.{type(core).__name__}")
+        board._register()
+        board._collect()
+        board._check_required()
+        return board
+
+    # what is there
+
+    def rows(self) -> tuple[PluginRow, ...]:
+        """Give one row for each plugin that was found: built-in, then packages, then files."""
+        return tuple(self._row(i, one) for i, one in enumerate(self._found))
+
+    def _row(self, index: int, one: Found) -> PluginRow:
+        row = PluginRow(name=one.name, version=one.version, origin=one.origin)
+        if index in self._broken:
+            return replace(row, status="broken", reason=self._broken[index])
+        if one.off is not None:
+            return replace(row, status="off", reason=one.off)
+        offers = {
+            kind: tuple(name for name in registry.names() if registry.owner(name) == one.name)
+            for kind, registry in self._registries.items()
+        }
+        return replace(row, offers={kind: names for kind, names in offers.items() if names})
+
+    def registry(self, kind: str) -> Registry[Any]:
+        """Give all offers of one kind (`schedulers`, ...); raises ConfigurationError for an unknown kind."""
+        if kind not in self._registries:
+            raise ConfigurationError(
+                f"nothing of the kind '{kind}' is offered; {did_you_mean(kind, tuple(KINDS))}"
+            )
+        return self._registries[kind]
+
+    # calling hooks
+
+    def first(self, hook: str, **arguments: Any) -> Any:
+        """Ask plugins in order until one answers, the host's own last; wrappers see the answer.
+
+        Errors of our own tree pass as they are; anything else that a plugin raises becomes a
+        PluginError naming the plugin.
+        """
+        try:
+            return getattr(self._manager.hook, hook)(**arguments)
+        except (StrettoError, MemoryError):
+            raise
+        except Exception as error:
+            culprit = self._culprit(error)
+            if culprit is None:
+                raise
+            raise PluginError(f"the plugin '{culprit}' raised in {hook}: {reason(error)}") from error
+
+    def start(self) -> None:
+        """Tell every plugin that the host takes requests; one that raises is broken and its offers go."""
+        for name in tuple(self._plugins):
+            self._guarded(name, "host_started", partial(self._call, name, "host_started", host=self._view))
+        self._started = True
+        self._check_required()
+
+    def observe(self, event: Event) -> None:
+        """Tell every plugin about an event; what one raises is logged against it alone."""
+        for name in tuple(self._plugins):
+            self._told(name, "observe", event=event)
+
+    def close(self) -> None:
+        """Tell every plugin that was started that the host stops, and let go of them all; idempotent."""
+        names = tuple(self._plugins)
+        if self._started:
+            for name in names:
+                self._told(name, "host_stopping", host=self._view)
+        self._started = False
+        for name in names:
+            self._manager.unregister(name=name)
+        self._plugins.clear()
+
+    def _told(self, name: str, hook: str, **arguments: Any) -> None:
+        try:
+            self._call(name, hook, **arguments)
+        except Exception:  # one plugin's fault must not reach the others, nor the host
+            logger.exception("the plugin '%s' raised in %s", name, hook)
+
+    def _call(self, name: str, hook: str, **arguments: Any) -> list[Any]:
+        """Call a hook of one plugin; an empty list where it has none."""
+        plugin = self._plugins[name]
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+        return results
+
+    def _culprit(self, error: BaseException) -> str | None:
+        """Name the plugin whose code is nearest to where `error` was raised, unless the host's own is nearer."""
+        modules = {_module_of(plugin): name for name, plugin in self._plugins.items()}
+        culprit, trace = None, error.__traceback__
+        while trace is not None:
+            module = str(trace.tb_frame.f_globals.get("__name__", ""))
+            if module in modules:
+                culprit = modules[module]
+            elif module.startswith(f"{PROJECT}.host.") and module != __name__:
+                culprit = None
+            trace = trace.tb_next
+        return culprit
+
+    # coming up
+
+    def _register(self) -> None:
+        loaded = [one for one in self._found if one.plugin is not None]
+        asked = sorted(loaded, key=lambda one: (self._place(one.name), one.rank))
+        for one in reversed(asked):  # pluggy asks the last one registered first
+            self._guarded(one.name, "register", partial(self._plug_in, one))
+        self._plugins = dict(reversed(self._plugins.items()))
+
+    def _place(self, name: str) -> int:
+        order = self._switches.order
+        return order.index(name) if name in order else len(order)
+
+    def _plug_in(self, one: Found) -> None:
+        if one.plugin is None:
+            return
+        if type(one.plugin).__hash__ is None:
+            raise PluginError("it is an object that cannot be hashed; give its class eq=False or a __hash__")
+        self._manager.register(one.plugin, one.name)
+        self._plugins[one.name] = one.plugin
+        self._check_hooks(one)
+
+    def _check_hooks(self, one: Found) -> None:
+        callers = self._manager.get_hookcallers(one.plugin) or []
+        if not callers:
+            raise PluginError("it has no hooks; decorate its functions with @stretto.host.hookimpl")
+        known = [name for name in vars(HostSpecs) if not name.startswith("_")]
+        for caller in callers:
+            if not caller.has_spec():
+                raise PluginError(f"there is no hook '{caller.name}'; {did_you_mean(caller.name, known)}")
+        self._manager.check_pending()
+
+    def _collect(self) -> None:
+        for name in tuple(self._plugins):
+            for kind in KINDS:
+                self._guarded(name, KINDS[kind].hook, partial(self._take, name, kind))
+
+    def _take(self, name: str, kind: str) -> None:
+        for answer in self._call(name, KINDS[kind].hook, host=self._view):
+            for spec in _specs(answer, KINDS[kind]):
+                self._registries[kind].add(spec, name, self._switches.source)
+
+    def _guarded(self, name: str, hook: str, work: Callable[[], object]) -> None:
+        """Do `work` for one plugin; what it raises makes the plugin a broken row."""
+        if hook != "register" and name not in self._plugins:
+            return
+        try:
+            work()
+        except PluginClashError:
+            raise
+        except PluginError as error:
+            self._break(name, str(error))
+        except pluggy.PluginValidationError as error:
+            self._break(name, reason(error))
+        except Exception as error:  # noqa: BLE001 - any plugin's code; the row says what it raised
+            self._break(name, f"{hook} raised {reason(error)}")
+
+    def _break(self, name: str, why: str) -> None:
+        index = next(i for i, one in enumerate(self._found) if one.name == name and one.plugin is not None)
+        self._broken[index] = why
+        self._plugins.pop(name, None)
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+        for registry in self._registries.values():
+            registry.drop(name)
+        logger.warning("the plugin '%s' (%s) is broken: %s", name, self._found[index].origin, why)
+
+    # plugins.toml against what was found
+
+    def _check_names(self) -> None:
+        known = tuple(one.name for one in self._found)
+        for key in ("disable", "order", "require"):
+            for name in getattr(self._switches, key):
+                if name not in known:
+                    raise ConfigurationError(
+                        f"{self._switches.source}: [host] {key} names '{name}', and there is no such plugin; "
+                        f"{did_you_mean(name, known)}"
+                    )
+
+    def _check_tables(self) -> None:
+        loaded = {one.name: one for one in self._found}
+        for name in self._switches.tables:
+            where = f"{self._switches.source}: [plugins.{name}]"
+            if name not in loaded:
+                raise ConfigurationError(f"{where} is for no plugin; {did_you_mean(name, tuple(loaded))}")
+            plugin = loaded[name].plugin
+            if plugin is None:
+                continue
+            settings = getattr(plugin, "Settings", None)
+            if not isinstance(settings, type) or not is_dataclass(settings):
+                raise ConfigurationError(f"{where} is set, and the plugin '{name}' takes no settings")
+            self._switches.plugin_settings(name, settings)
+
+    def _check_required(self) -> None:
+        for row in self.rows():
+            if row.name in self._switches.require and row.status != "on" and row.name not in self._plugins:
+                raise PluginError(
+                    f"{self._switches.source} requires the plugin '{row.name}', which is {row.status}: {row.reason}"
+                )
+
+
+def _module_of(plugin: object) -> str:
+    return str(getattr(plugin, "__name__", None) or type(plugin).__module__)
+
+
+def _specs(answer: object, kind: Kind) -> list[Spec]:
+    """Check what a hook gave; raises PluginError saying what it should have given."""
+    wanted = kind.spec.__name__
+    if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
+        raise PluginError(f"{kind.hook} must return {wanted}s, not {type(answer).__name__}")
+    specs = list(answer)
+    for spec in specs:
+        if not isinstance(spec, kind.spec):
+            raise PluginError(f"{kind.hook} must return {wanted}s, and one is {type(spec).__name__}")
+        words = (spec.name, *spec.aliases) if isinstance(spec.aliases, tuple) else (None,)
+        if not all(isinstance(word, str) and word.strip() == word != "" for word in words):
+            raise PluginError(
+                f"{kind.hook} offers the name {spec.name!r}, aliases {spec.aliases!r}: names are strings"
+            )
+    return specs

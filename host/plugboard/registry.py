@@ -1,0 +1,106 @@
+"""What is offered of one kind, by name and alias, each with the plugin that offers it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from ..contracts.specs import LoaderSpec, ModelOffer, SchedulerSpec, Spec, UpscalerSpec, VaeSpec
+from ..errors import NotFoundError, PluginClashError, PluginError, did_you_mean
+
+__all__ = ["KINDS", "Kind", "Registry"]
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of offer: the hook that asks for it, the specs it gives, its name for one in messages."""
+
+    hook: str
+    spec: type[Spec]
+    word: str
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "models": Kind("register_models", ModelOffer, "model"),
+        "schedulers": Kind("register_schedulers", SchedulerSpec, "scheduler"),
+        "vaes": Kind("register_vaes", VaeSpec, "VAE"),
+        "loaders": Kind("register_loaders", LoaderSpec, "loader"),
+        "upscalers": Kind("register_upscalers", UpscalerSpec, "upscaler"),
+    }
+)
+
+
+class Registry(Generic[S]):
+    """Specs of one kind, in the order in which their plugins are asked."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._specs: dict[str, S] = {}
+        self._owners: dict[str, str] = {}  # by name and by alias
+        self._names: dict[str, str] = {}  # name or alias -> name
+
+    def add(self, spec: S, owner: str, switch_file: str = "plugins.toml") -> None:
+        """Take one spec from the plugin `owner`.
+
+        Raises PluginClashError when another plugin has its name or an alias, saying which line
+        settles it, and PluginError when `owner` itself has.
+        """
+        words = (spec.name, *spec.aliases)
+        for i, word in enumerate(words):
+            if word in words[:i] or self._owners.get(word) == owner:
+                raise PluginError(
+                    f"it offers the {self._kind.word} '{word}' twice; give one of them another name"
+                )
+            if word in self._owners:
+                raise PluginClashError(self._clash(word, owner, switch_file))
+        for word in words:
+            self._owners[word] = owner
+            self._names[word] = spec.name
+        self._specs[spec.name] = spec
+
+    def _clash(self, word: str, owner: str, switch_file: str) -> str:
+        first = self._owners[word]
+        return (
+            f"the plugins '{first}' and '{owner}' both offer the {self._kind.word} '{word}'; turn one off in {switch_file}: "
+            f'[host] disable = ["{first}"] or [host] disable = ["{owner}"]'
+        )
+
+    def drop(self, owner: str) -> None:
+        """Forget all that the plugin `owner` offers."""
+        for word in [word for word, holder in self._owners.items() if holder == owner]:
+            del self._owners[word]
+            self._specs.pop(self._names.pop(word), None)
+
+    def get(self, name: str) -> S:
+        """Give the spec of that name or alias; raises NotFoundError with the nearest name."""
+        if name not in self._names:
+            hint = did_you_mean(name, tuple(self._names))
+            raise NotFoundError(f"there is no {self._kind.word} '{name}'; {hint}")
+        return self._specs[self._names[name]]
+
+    def owner(self, name: str) -> str:
+        """Say which plugin offers that name or alias; raises NotFoundError with the nearest name."""
+        return self._owners[self.get(name).name]
+
+    def names(self) -> tuple[str, ...]:
+        """Give all names, aliases excluded."""
+        return tuple(self._specs)
+
+    def items(self) -> Iterable[tuple[str, S]]:
+        """Give names and specs, aliases excluded."""
+        return self._specs.items()
+
+    def specs(self) -> Mapping[str, S]:
+        """Give the specs by name, read-only."""
+        return MappingProxyType(self._specs)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __len__(self) -> int:
+        return len(self._specs)
