@@ -19,24 +19,16 @@ __all__ = ["Place", "as_json", "own_command", "place_options"]
 
 R = TypeVar("R")
 
-# Looked for in the working folder when neither --plugins nor STRETTO_PLUGINS names a file.
-PLUGINS_FILE = "plugins.toml"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The data directory and the plugins file that one command works with; both absolute."""
+    """The data directory and the plugins file that one command works with.
+
+    Without a file the host looks at STRETTO_PLUGINS and then for plugins.toml in the working folder.
+    """
 
     folders: Folders
     plugins_file: Path | None
-
-    @classmethod
-    def of(cls, data_dir: Path | None, plugins_file: Path | None) -> Place:
-        """Fill in the defaults: the user's data folder, and the working folder's plugins.toml."""
-        root = data_dir or Path(user_data_dir("stretto", appauthor=False))
-        if plugins_file is None and Path(PLUGINS_FILE).is_file():
-            plugins_file = Path(PLUGINS_FILE)
-        return cls(folders=Folders(root.absolute()), plugins_file=plugins_file and plugins_file.absolute())
 
 
 def place_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -53,12 +45,13 @@ def place_options(command: Callable[..., R]) -> Callable[..., R]:
         "--plugins",
         "plugins_file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        envvar="STRETTO_PLUGINS",
         help="Which plugins are taken. [env: STRETTO_PLUGINS; default: ./plugins.toml if there is one]",
     )
     @functools.wraps(command)
     def placed(*args: Any, data_dir: Path | None, plugins_file: Path | None, **kwargs: Any) -> R:
-        return command(Place.of(data_dir, plugins_file), *args, **kwargs)
+        root = data_dir or Path(user_data_dir("stretto", appauthor=False))
+        place = Place(folders=Folders(root.absolute()), plugins_file=plugins_file)
+        return command(place, *args, **kwargs)
 
     return placed
 

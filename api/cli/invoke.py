@@ -1,0 +1,138 @@
+"""`stretto invoke`: one prompt to pictures, in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from stretto.host.contracts.request import InvocationRequest
+from stretto.host.errors import did_you_mean
+from stretto.host.settings import Settings
+
+from .options import Place, as_json, own_command, place_options
+
+if TYPE_CHECKING:
+    from stretto.host.contracts.events import Finished
+    from stretto.host.contracts.plan import Plan
+
+__all__ = ["invoke_command"]
+
+PARAMETERS = tuple(
+    field.name for field in dataclasses.fields(InvocationRequest) if field.name not in {"prompt", "defaults"}
+)
+
+
+class Assignment(click.ParamType[tuple[str, Any]]):
+    """NAME=VALUE, where NAME is a parameter of the API and VALUE is JSON, or else plain text."""
+
+    name = "NAME=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Split, check the name, and read the value."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"'{value}' has no '='; write for example width=256", param, ctx)
+        if name not in PARAMETERS:
+            self.fail(f"no parameter is called '{name}'; {did_you_mean(name, PARAMETERS)}", param, ctx)
+        try:
+            return name, json.loads(text)
+        except json.JSONDecodeError:
+            return name, text
+
+
+@click.command("invoke")
+@click.argument("prompt")
+@click.option(
+    "--set",
+    "assignments",
+    type=Assignment(),
+    multiple=True,
+    help="Any parameter of the API by its own name, for example --set width=256 --set scheduler=eads "
+    "--set 'upscale=[\"lanczos\"]'. May be given many times.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Copy the images there; they are always kept in the data folder.",
+)
+@as_json
+@click.option("--dry-run", is_flag=True, help="Print the plan as JSON and draw nothing.")
+@place_options
+def invoke_command(
+    place: Place,
+    *,
+    prompt: str,
+    assignments: tuple[tuple[str, Any], ...],
+    out: Path | None,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Draw PROMPT in this process, no server needed.
+
+    Prints the path of each image, its seed, the model and the seconds it took; the whole plan
+    stands in the PNG's text chunks.
+    """
+    from stretto.api.inbox import ImageInbox
+    from stretto.api.parse import parse_invocation
+    from stretto.host.runtime.host import Host
+
+    settings = Settings()
+    place.folders.create()
+    with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
+        inbox = ImageInbox(place.folders, settings, allowed_roots=None)
+        plan = host.plan(parse_invocation({**dict(assignments), "prompt": prompt}, inbox))
+        if dry_run:
+            click.echo(json.dumps(plan.to_json(), indent=2))
+            return
+        finished = _draw(host, plan)
+    images = [_delivered(place.folders.images / name, out) for name in finished.images]
+    if as_json:
+        click.echo(json.dumps(_summary(finished, plan, images), indent=2))
+    else:
+        _tell(finished, plan, images)
+
+
+def _draw(host: Any, plan: Plan) -> Finished:
+    from .progress import ProgressBar
+
+    with ProgressBar() as bar:
+        finished: Finished = host.run_here(plan, bar.show)
+    return finished
+
+
+def _delivered(image: Path, out: Path | None) -> Path:
+    if out is None:
+        return image
+    out.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy2(image, out / image.name))
+
+
+def _summary(finished: Finished, plan: Plan, images: list[Path]) -> dict[str, Any]:
+    return {
+        "uuid": finished.job,
+        "images": [str(image.absolute()) for image in images],
+        "seed": plan.seed,
+        "model": plan.model.name or plan.model.path,
+        "duration": round(finished.seconds, 3),
+        "plan": plan.to_json(),
+    }
+
+
+def _tell(finished: Finished, plan: Plan, images: list[Path]) -> None:
+    for image in images:
+        click.echo(f"image    {image}")
+    click.echo(f"seed     {plan.seed}")
+    click.echo(f"model    {plan.model.name or plan.model.path}")
+    click.echo(f"seconds  {finished.seconds:.2f}")
+    for note in finished.notes:
+        click.echo(f"note     {note}")
+    click.echo(f"\nTo serve the JSON API:  {own_command()} serve")

@@ -1,0 +1,92 @@
+"""`stretto models`: which models there are and where they stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from stretto.host.contracts.models import WeightKind
+from stretto.host.errors import UnsupportedError
+from stretto.host.settings import Settings
+
+from .options import Place, as_json, place_options
+from .tables import table
+
+if TYPE_CHECKING:
+    from stretto.host.contracts.models import WeightFile
+    from stretto.host.runtime.host import Host
+
+__all__ = ["models_group"]
+
+
+@click.group("models")
+def models_group() -> None:
+    """Show which models there are and where they stand."""
+
+
+@contextmanager
+def _opened(place: Place) -> Iterator[Host]:
+    from stretto.host.runtime.host import Host
+
+    with closing(Host.open(place.folders, Settings(), plugins_file=place.plugins_file)) as host:
+        yield host
+
+
+@models_group.command("list")
+@as_json
+@place_options
+def list_command(place: Place, *, as_json: bool) -> None:
+    """List the models that can be asked for: those that plugins ship, then those in the model folders."""
+    with _opened(place) as host:
+        found = [_values(file, origin) for file, origin in _models(host)]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    rows = [
+        (row["name"], row["family"] or "?", f"{row['size_px'] or '?'} px", row["origin"], row["path"])
+        for row in found
+    ]
+    click.echo(table(("name", "family", "size", "origin", "path"), rows))
+
+
+@models_group.command("path")
+@click.argument("name")
+@place_options
+def path_command(place: Place, *, name: str) -> None:
+    """Print the folder of model NAME, in diffusers' layout.
+
+    StableDiffusionPipeline.from_pretrained loads it as it stands.
+    """
+    with _opened(place) as host:
+        file = host.resolve_model(name)
+    if file.kind is not WeightKind.DIFFUSERS:
+        raise UnsupportedError(
+            f"'{name}' is one file, not a folder in diffusers' layout; "
+            f"load it with StableDiffusionPipeline.from_single_file({file.path!r})"
+        )
+    click.echo(file.path)
+
+
+def _models(host: Host) -> Iterator[tuple[WeightFile, str]]:
+    offered = host.offers("models")
+    for name in offered:
+        yield host.resolve_model(name), "plugin"
+    for kind in (WeightKind.DIFFUSERS, WeightKind.CHECKPOINT):
+        for name in host.library.names(kind):
+            if name not in offered:
+                yield host.resolve_model(name), "folder"
+
+
+def _values(file: WeightFile, origin: str) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "kind": file.kind.value,
+        "family": file.family and file.family.value,
+        "size_px": file.size_px,
+        "size_bytes": file.size_bytes,
+        "origin": origin,
+        "path": file.path,
+    }

@@ -1,0 +1,176 @@
+"""Writes the reference pages that follow from the code: commands, hooks, settings and errors.
+
+`python docs/generate.py` writes them; a test compares them with what stands in the repository.
+"""  # noqa: INP001 - a script beside the pages, not a package
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+import stretto.host.errors as errors_module
+from stretto.api.cli.main import cli
+from stretto.host.hookspecs import PROJECT, HostSpecs
+from stretto.host.settings import Settings
+
+__all__ = ["pages", "write"]
+
+REFERENCE = Path(__file__).parent / "reference"
+WRITTEN = "<!-- Written by docs/generate.py; change the code it reads, then run `make docs`. -->"
+HELP_WIDTH = 96  # characters
+
+# What each setting does; a setting without a line here fails the generator.
+SETTINGS = {
+    "safe": "Run a model's own safety checker, where the model has one.",
+    "auth": "Ask callers for a token; off, every caller is the user `noauth`.",
+    "max_queued_invocations": "How many jobs may wait; one more is answered with 429.",
+    "max_queued_downloads": "How many downloads may wait.",
+    "max_concurrent_downloads": "How many downloads run at once.",
+    "switch_mode": "What happens to a model when another is needed: `offload` moves it to main memory, "
+    "`unload` forgets it, null keeps both on the device.",
+    "cache_mode": "Which checkpoints are kept in diffusers' layout once loaded: all, SDXL only, or none.",
+    "precision": "What the networks compute in; null takes the best that the device has.",
+    "model": "The model of a request that names none.",
+    "idle_timeout_s": "After how many idle seconds the worker process ends and frees the device.",
+    "silence_timeout_s": "After how many seconds without a sign of life a job is given up.",
+    "pool_budget_bytes": "How much memory loaded models may take together; null takes most of the device's.",
+    "max_body_bytes": "The largest request body that is read; a larger one is answered with 413.",
+    "max_image_pixels": "The largest input image, in pixels.",
+}
+
+
+def pages() -> dict[str, str]:
+    """Give each generated page's text by its file name under docs/reference."""
+    return {"cli.md": _cli(), "hooks.md": _hooks(), "settings.md": _settings(), "errors.md": _errors()}
+
+
+def write() -> None:
+    """Write every page."""
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", WRITTEN, *(part.strip("\n") for part in parts)]) + "\n"
+
+
+def _cli() -> str:
+    intro = (
+        "The command `stretto`. Exit status: 0 done, 1 failed (the reason is on stderr), "
+        "2 usage (an unknown option, parameter or value), 130 stopped by Ctrl-C."
+    )
+    parts = [f"## {path}\n\n```text\n{text}\n```" for path, text in _helps(cli, "stretto", None)]
+    return _page("Commands", intro, *parts)
+
+
+def _helps(command: click.Command, path: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    context = click.Context(
+        command, info_name=path.rsplit(" ", 1)[-1], parent=parent, terminal_width=HELP_WIDTH,
+        max_content_width=HELP_WIDTH, help_option_names=["-h", "--help"],
+    )  # fmt: skip
+    yield path, command.get_help(context).rstrip()
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                yield from _helps(child, f"{path} {name}", context)
+
+
+def _hooks() -> str:
+    intro = (
+        "What a plugin may implement, in the order in which the host calls it. Mark a function with\n"
+        "`@stretto.host.hookimpl`; it may take fewer arguments than are listed here. "
+        "[Write a plugin](../howto/write-a-plugin.md) shows how."
+    )
+    return _page("Hooks", intro, *(_hook(hook) for hook in _hook_functions()))
+
+
+def _hook_functions() -> list[Any]:
+    return [value for name, value in vars(HostSpecs).items() if inspect.isfunction(value) and name[0] != "_"]
+
+
+def _hook(hook: Any) -> str:
+    marks = getattr(hook, f"{PROJECT}_spec")
+    signature = inspect.signature(hook)
+    arguments = ", ".join(
+        f"{name}: {value.annotation}" for name, value in signature.parameters.items() if name != "self"
+    )
+    kind = "First answer wins; may be wrapped." if marks["firstresult"] else "Every plugin is called."
+    said, *fields = inspect.cleandoc(hook.__doc__ or "").split("\n:")
+    lines = "\n".join("- " + _field(text) for text in fields)
+    heading = (
+        f"## {hook.__name__}\n\n```text\n{hook.__name__}({arguments}) -> {signature.return_annotation}\n```"
+    )
+    return f"{heading}\n\n{said.strip()}\n\n{lines}\n\n{kind}"
+
+
+def _field(text: str) -> str:
+    head, words = " ".join(text.split()).split(": ", 1)
+    name = head.removeprefix("param ")
+    return f"`{name}`: {words}" if name != "return" else f"returns {words}"
+
+
+def _settings() -> str:
+    intro = (
+        "What an administrator may change while the server runs, with the values it takes and the default."
+    )
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = [
+        f"| `{field.name}` | {_values(hints[field.name])} | `{json.dumps(field.default)}` | {SETTINGS[field.name]} |"
+        for field in dataclasses.fields(Settings)
+    ]
+    return _page(
+        "Settings",
+        intro,
+        "\n".join(["| setting | values | default | what it does |", "|---|---|---|---|", *rows]),
+    )
+
+
+def _values(hint: Any) -> str:
+    """Say in words which values a type hint admits."""
+    if hint is type(None):
+        return "null"
+    name = getattr(hint, "__name__", "")
+    if isinstance(hint, type):
+        return {"bool": "true, false", "int": "integer", "float": "number", "str": "text"}[name]
+    bounds = getattr(hint, "__metadata__", ())
+    if bounds:
+        limits = {type(bound).__name__: bound for bound in bounds}
+        low = f" from {limits['Ge'].ge}" if "Ge" in limits else ""
+        high = f" to {limits['Le'].le}" if "Le" in limits else ""
+        return f"{_values(hint.__origin__)}{low}{high}"
+    parts = get_args(hint)
+    if all(isinstance(part, str) for part in parts):
+        return ", ".join(f'"{part}"' for part in parts)
+    return ", ".join(_values(part) for part in parts)
+
+
+def _errors() -> str:
+    tree = inspect.cleandoc(errors_module.__doc__ or "")
+    intro = (
+        "One tree. `title` and `status` are what the JSON API answers with; the message says what, which value, "
+        "and what would do.\nThe command exits with 2 for a `BadRequestError` and what hangs under it, with 1 for the rest."
+    )
+    rows = [
+        f"| `{kind.title}` | {kind.status} | `{kind.__name__}` | {' '.join((kind.__doc__ or '').split())} |"
+        for kind in _error_classes()
+    ]
+    table = "\n".join(["| title | status | class | when |", "|---|---|---|---|", *rows])
+    return _page("Errors", intro, table, f"```text\n{tree.split(chr(10), 2)[2]}\n```")
+
+
+def _error_classes() -> list[Any]:
+    return [
+        value
+        for value in vars(errors_module).values()
+        if inspect.isclass(value) and issubclass(value, errors_module.StrettoError)
+    ]
+
+
+if __name__ == "__main__":
+    write()
