@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ANCHORS", "FITS", "Placement", "Window", "feather", "fitted", "round_up", "windows"]
+__all__ = [
+    "ANCHORS",
+    "FITS",
+    "Placement",
+    "Window",
+    "feather",
+    "fitted",
+    "round_up",
+    "window_count",
+    "windows",
+]
 
 FITS = ("actual", "contain", "cover", "stretch")
 ANCHORS = tuple(
@@ -65,9 +75,19 @@ def windows(height: int, width: int, size: int, stride: int) -> tuple[Window, ..
     )
 
 
+def window_count(height: int, width: int, size: int, stride: int) -> int:
+    """Count what `windows` would lay, without laying them."""
+    if stride <= 0 or height < size or width < size:
+        return 1
+    return _count(height, size, min(stride, size)) * _count(width, size, min(stride, size))
+
+
+def _count(length: int, size: int, stride: int) -> int:
+    return -(-(length - size) // stride) + 1
+
+
 def _starts(length: int, size: int, stride: int) -> list[int]:
-    count = -(-(length - size) // stride) + 1
-    return [min(index * stride, length - size) for index in range(count)]
+    return [min(index * stride, length - size) for index in range(_count(length, size, stride))]
 
 
 def feather(start: int, length: int, canvas: int, blur: int) -> tuple[float, ...]:

@@ -2,7 +2,17 @@ import itertools
 import math
 
 import pytest
-from stretto.host.geometry import ANCHORS, FITS, Placement, Window, feather, fitted, round_up, windows
+from stretto.host.geometry import (
+    ANCHORS,
+    FITS,
+    Placement,
+    Window,
+    feather,
+    fitted,
+    round_up,
+    window_count,
+    windows,
+)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1, 8), (8, 8), (9, 16), (500, 504), (512, 512), (513, 520)])
@@ -26,6 +36,7 @@ def test_windows_go_row_by_row_and_stay_inside() -> None:
 )
 def test_one_window_covers_the_whole_canvas(height: int, width: int, size: int, stride: int) -> None:
     assert windows(height, width, size, stride) == (Window(0, 0, height, width),)
+    assert window_count(height, width, size, stride) == 1
 
 
 def test_number_of_windows_is_the_contracts() -> None:
@@ -52,7 +63,7 @@ def test_windows_cover_every_cell_with_positive_weight(size: int) -> None:
             for i, j in itertools.product(range(window.height), range(window.width)):
                 total[window.top + i][window.left + j] += down[i] * across[j]
         assert min(map(min, total)) > 0
-        assert len(set(laid)) == len(laid)
+        assert len(set(laid)) == len(laid) == window_count(height, width, size, stride)
         if stride <= size:
             assert len(laid) == _formula(height, size, stride) * _formula(width, size, stride)
 
