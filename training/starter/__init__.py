@@ -1,0 +1,1 @@
+"""The starter model: its world, its training, its judge and its export."""
