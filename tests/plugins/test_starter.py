@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stretto.host import Family
+from stretto.plugins import starter
+
+
+def test_offers_the_packaged_folder(starter_path: Path) -> None:
+    (offer,) = starter.register_models()
+    assert offer.name == "starter"
+    assert Path(offer.path) == starter_path
+    assert offer.family is Family.SD1
+    assert offer.size_px == 128
+
+
+def test_offers_nothing_without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(starter, "MODEL", tmp_path / "model")
+    assert list(starter.register_models()) == []
