@@ -1,0 +1,88 @@
+"""The networks of one loaded model, made ready to run, and their shapes as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..contracts.protocols import LoadedModel
+from ..errors import UnsupportedError, WeightsError
+
+__all__ = ["CELL_PX", "Shapes", "check_draws", "settle", "shapes", "size_bytes"]
+
+CELL_PX = 8  # pixels along one side of a latent cell, in every family that we draw with
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What the engine must know about a model's networks: channels of its latents, types, devices."""
+
+    latent_channels: int
+    unet_channels: int
+    unet_dtype: torch.dtype
+    vae_dtype: torch.dtype
+    device: torch.device
+
+
+def shapes(model: LoadedModel) -> Shapes:
+    """Read the shapes off the networks; raises WeightsError for a VAE that is not of factor 8."""
+    factor = 2 ** (len(model.vae.config.block_out_channels) - 1)
+    if factor != CELL_PX:
+        raise WeightsError(
+            f"The VAE of '{model.spec.weights.path}' shrinks pictures {factor} times; "
+            f"this engine draws with VAEs that shrink {CELL_PX} times."
+        )
+    weight = next(model.unet.parameters())
+    return Shapes(
+        latent_channels=model.vae.config.latent_channels,
+        unet_channels=model.unet.config.in_channels,
+        unet_dtype=weight.dtype,
+        vae_dtype=next(model.vae.parameters()).dtype,
+        device=weight.device,
+    )
+
+
+def check_draws(model: LoadedModel) -> Shapes:
+    """Give the shapes of a model that draws from noise alone; raises UnsupportedError for other kinds."""
+    found = shapes(model)
+    if found.unet_channels != found.latent_channels:
+        raise UnsupportedError(
+            f"The model '{model.spec.weights.path}' takes {found.unet_channels} channels, so it fills masks; "
+            f"name a model with {found.latent_channels} channels to draw without one."
+        )
+    return found
+
+
+def settle(model: LoadedModel) -> LoadedModel:
+    """Make freshly loaded networks ready to run: no gradients, memory laid out for convolutions.
+
+    A VAE that overflows in half precision (`force_upcast`, SDXL's own) is kept in float32.
+    """
+    for network in networks(model):
+        network.eval().requires_grad_(False)
+    for network in (model.unet, model.vae):
+        # 3 to 30 % faster convolutions, see docs of torch's channels_last; values stay the same
+        network.to(memory_format=torch.channels_last)
+    if model.vae.dtype == torch.float16 and model.vae.config.get("force_upcast", False):
+        model.vae.to(torch.float32)
+    return model
+
+
+def size_bytes(model: LoadedModel) -> int:
+    """Measure what the networks' parameters and buffers take, counting shared tensors once."""
+    sizes = {
+        tensor.data_ptr(): tensor.numel() * tensor.element_size()
+        for network in networks(model)
+        for tensor in (*network.parameters(), *network.buffers())
+    }
+    return sum(sizes.values())
+
+
+def networks(model: LoadedModel) -> Iterator[Any]:
+    """Give every network of the model."""
+    yield model.unet
+    yield model.vae
+    yield from model.text_encoders

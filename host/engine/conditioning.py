@@ -1,0 +1,194 @@
+"""Prompts into what the UNet listens to: embeddings of any length, weights, SDXL's added conditions.
+
+A plain prompt of up to 75 tokens is encoded exactly as diffusers' pipelines do it. Longer ones are
+cut into chunks of 75 tokens whose embeddings are laid end to end; weights go through compel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..contracts.protocols import LoadedModel
+from .text_weights import Fragment, fragments
+
+__all__ = ["Cache", "Conditions", "Text", "conditions", "encode"]
+
+Cache = Callable[[tuple[object, ...], Callable[[], Any]], Any]
+# what Stability's refiner is told when nobody says how handsome the picture should be
+_AESTHETIC_SCORES = (2.5, 6.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One prompt, encoded: `tokens` (1, 77 * chunks, width) and, for SDXL, `pooled` (1, width)."""
+
+    tokens: torch.Tensor
+    pooled: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What guides every prediction; the first row is the negative prompt's if `guidance` is above 1."""
+
+    tokens: torch.Tensor  # (1 or 2, length, width)
+    pooled: torch.Tensor | None  # (1 or 2, width)
+    time_ids: torch.Tensor | None  # (1 or 2, 5 or 6)
+    guidance: float
+
+    @property
+    def guided(self) -> bool:
+        """Say whether there is a negative half (classifier-free guidance)."""
+        return len(self.tokens) > 1
+
+    def repeated(self, rows: int) -> dict[str, Any]:
+        """Give the UNet's arguments for `rows` latents: all negative rows first, then all positive."""
+        arguments: dict[str, Any] = {"encoder_hidden_states": self.tokens.repeat_interleave(rows, dim=0)}
+        if self.pooled is not None and self.time_ids is not None:
+            arguments["added_cond_kwargs"] = {
+                "text_embeds": self.pooled.repeat_interleave(rows, dim=0),
+                "time_ids": self.time_ids.repeat_interleave(rows, dim=0),
+            }
+        return arguments
+
+
+@torch.inference_mode()
+def conditions(
+    model: LoadedModel,
+    prompts: tuple[str, str],
+    guidance: float,
+    size_px: tuple[int, int],
+    cache: Cache,
+) -> Conditions:
+    """Encode (negative, positive) `prompts` for a canvas of `size_px` (height, width).
+
+    Without guidance (1 or less) the negative prompt is not looked at. An empty negative prompt is
+    zeros where the model was trained so (`force_zeros_for_empty_prompt`).
+    """
+    negative, positive = prompts
+    texts = [_cached(model, positive, cache)]
+    if guidance > 1:
+        if not negative and model.options.get("force_zeros_for_empty_prompt", False):
+            texts.insert(0, _zeros_like(texts[0]))
+        else:
+            texts.insert(0, _cached(model, negative, cache))
+    tokens = _equally_long(model, [text.tokens for text in texts], cache)
+    pooled = [text.pooled for text in texts if text.pooled is not None]
+    dtype = next(model.unet.parameters()).dtype
+    return Conditions(
+        tokens=torch.cat(tokens).to(dtype),
+        pooled=torch.cat(pooled).to(dtype) if pooled else None,
+        time_ids=_time_ids(model, size_px, len(texts)).to(tokens[0].device, dtype) if pooled else None,
+        guidance=guidance,
+    )
+
+
+def _cached(model: LoadedModel, prompt: str, cache: Cache) -> Text:
+    spec = model.spec
+    kind = str(model.text_encoders[0].dtype)
+    key = ("text", spec.weights.path, spec.weights.fingerprint, kind, prompt)
+    text: Text = cache(key, lambda: encode(model, prompt))
+    return text
+
+
+def _zeros_like(text: Text) -> Text:
+    pooled = None if text.pooled is None else torch.zeros_like(text.pooled)
+    return Text(tokens=torch.zeros_like(text.tokens), pooled=pooled)
+
+
+def _equally_long(model: LoadedModel, tokens: list[torch.Tensor], cache: Cache) -> list[torch.Tensor]:
+    """Fill shorter ones up with the embedding of an empty prompt, as compel does."""
+    longest = max(embedding.shape[1] for embedding in tokens)
+    if all(embedding.shape[1] == longest for embedding in tokens):
+        return tokens
+    empty = _cached(model, "", cache).tokens
+    return [
+        torch.cat([embedding, *[empty] * ((longest - embedding.shape[1]) // empty.shape[1])], dim=1)
+        for embedding in tokens
+    ]
+
+
+def _time_ids(model: LoadedModel, size_px: tuple[int, int], rows: int) -> torch.Tensor:
+    """Tell SDXL original size, crop and target size, (rows, 6); its refiner a score instead of the target."""
+    if model.options.get("requires_aesthetics_score", False):
+        scores = _AESTHETIC_SCORES[-rows:]
+        return torch.tensor([[*size_px, 0, 0, score] for score in scores])
+    return torch.tensor([[*size_px, 0, 0, *size_px]] * rows)
+
+
+@torch.inference_mode()
+def encode(model: LoadedModel, prompt: str) -> Text:
+    """Encode one prompt with all of the model's text encoders, whatever its length and weights."""
+    two_sized = _two_sized(model)
+    encoded = [
+        _encode_with(tokenizer, encoder, fragments(prompt), two_sized=two_sized)
+        for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True)
+    ]
+    # the encoders of one model share their vocabulary, so their lengths agree
+    tokens = torch.cat([text.tokens for text in encoded], dim=-1)
+    return Text(tokens=tokens, pooled=encoded[-1].pooled if two_sized else None)
+
+
+def _two_sized(model: LoadedModel) -> bool:
+    """Say whether the UNet wants pooled embeddings and sizes beside the tokens, as SDXL's do."""
+    return bool(model.unet.config.addition_embed_type == "text_time")
+
+
+def _encode_with(tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, two_sized: bool) -> Text:
+    plain = _encode_plain(tokenizer, encoder, "".join(part.text for part in parts), two_sized=two_sized)
+    if all(part.weight == 1.0 for part in parts):
+        return plain
+    weighted = _encode_weighted(tokenizer, encoder, parts, two_sized=two_sized)
+    return Text(tokens=weighted, pooled=plain.pooled)
+
+
+def _encode_plain(tokenizer: Any, encoder: Any, text: str, *, two_sized: bool) -> Text:
+    """Encode without weights; `pooled` is that of the first chunk, of the encoder with a projection."""
+    length = _length(tokenizer, encoder)
+    ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
+    room = length - 2  # beginning and end take one each
+    chunks = [ids[start : start + room] for start in range(0, len(ids), room)] or [[]]
+    rows = [
+        [tokenizer.bos_token_id, *chunk, tokenizer.eos_token_id]
+        + [tokenizer.pad_token_id] * (room - len(chunk))
+        for chunk in chunks
+    ]
+    output = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=two_sized)
+    tokens = output.hidden_states[-2] if two_sized else output.last_hidden_state  # (chunks, 77, width)
+    pooled = getattr(output, "text_embeds", None)
+    return Text(tokens=tokens.reshape(1, -1, tokens.shape[-1]), pooled=None if pooled is None else pooled[:1])
+
+
+def _encode_weighted(
+    tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, two_sized: bool
+) -> torch.Tensor:
+    """Weigh fragments with compel: away from the empty prompt above 1, towards a masked one below."""
+    from compel.embeddings_provider import EmbeddingsProvider, ReturnedEmbeddingsType, SplitLongTextMode
+
+    returned = ReturnedEmbeddingsType
+    provider = EmbeddingsProvider(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        truncate=False,
+        returned_embeddings_type=(
+            returned.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+            if two_sized
+            else returned.LAST_HIDDEN_STATES_NORMALIZED
+        ),
+        split_long_text_mode=SplitLongTextMode.BRUTAL,
+        model_max_length=_length(tokenizer, encoder),
+    )
+    # compel cannot mask a fragment that has no tokens
+    heard = [part for part in parts if tokenizer(part.text, add_special_tokens=False).input_ids]
+    tokens: torch.Tensor = provider.get_embeddings_for_weighted_prompt_fragments(
+        [[part.text for part in heard]], [[part.weight for part in heard]], device=encoder.device
+    )
+    return tokens
+
+
+def _length(tokenizer: Any, encoder: Any) -> int:
+    """Give how many tokens fit at once; some tokenizer configs claim more than the encoder has places."""
+    return int(min(tokenizer.model_max_length, encoder.config.max_position_embeddings))

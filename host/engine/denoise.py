@@ -1,0 +1,68 @@
+"""The denoising loop: scheduler, guidance, windows; it reads as the papers do.
+
+Windows are predicted in batches and blended before the one scheduler step of a timestep, so that
+every scheduler works over them. With one window this is a plain pipeline, to the pixel.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+
+from .conditioning import Conditions
+from .latents import Mosaic
+from .schedule import Schedule
+
+__all__ = ["Report", "denoise", "guide"]
+
+
+class Report(Protocol):
+    """Hears how far the loop is; may raise to end it."""
+
+    def predicted(self, call: int, rows: int) -> None:
+        """Hear that `rows` more rows (windows times samples) of the UNet call of that index are done."""
+
+    def stepped(self, call: int, latents: torch.Tensor) -> None:
+        """Hear the latents after the scheduler's step."""
+
+
+@torch.inference_mode()
+def denoise(
+    latents: torch.Tensor,
+    unet: Any,
+    schedule: Schedule,
+    conditions: Conditions,
+    mosaic: Mosaic,
+    report: Report,
+) -> torch.Tensor:
+    """Denoise `latents`, (samples, 4, h/8, w/8) in float32 on the UNet's device."""
+    x = latents
+    moments = schedule.timesteps.to(x.device)
+
+    def predict(call: int, rows: torch.Tensor) -> torch.Tensor:
+        noise = guide(unet, rows, moments[call], conditions)
+        report.predicted(call, len(rows))
+        return noise
+
+    for call, t in enumerate(schedule.timesteps):
+        x_in = schedule.scheduler.scale_model_input(x, t)
+        noise = mosaic.blend(x_in, partial(predict, call))
+        x = schedule.step(noise, t, x)
+        report.stepped(call, x)
+    return x
+
+
+def guide(unet: Any, rows: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    """Predict the noise in `rows`, away from the negative prompt, by classifier-free guidance.
+
+    Ho and Salimans 2022, https://arxiv.org/abs/2207.12598; both halves go through the UNet at once.
+    """
+    arguments = conditions.repeated(len(rows))
+    taken = torch.cat([rows, rows]) if conditions.guided else rows  # (1 or 2 * rows, 4, h, w)
+    noise: torch.Tensor = unet(taken.to(conditions.tokens.dtype), t, **arguments, return_dict=False)[0]
+    if not conditions.guided:
+        return noise.float()
+    negative, positive = noise.float().chunk(2)
+    return negative + conditions.guidance * (positive - negative)

@@ -1,0 +1,145 @@
+"""Latents: noise, pictures into latents and back, and windows that overlap and blend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..contracts.plan import Chunking
+from ..geometry import Window, feather, windows
+from .components import CELL_PX, Shapes
+
+__all__ = ["Mosaic", "decode", "encode", "lay_windows", "noise"]
+
+# Above this many pixels the VAE works in tiles; below, pictures of a batch are decoded together up
+# to it. A picture of 1024 x 1024 takes about 2.5 GB in float32.
+_VAE_LIMIT_PX = {"cpu": 1024 * 1024, "mps": 1024 * 1024, "cuda": 2048 * 2048}
+_TILE_PX = 512
+# How many latent cells one UNet call takes at most, before guidance doubles them.
+_CALL_LIMIT_CELLS = {"cpu": 16 * 64 * 64, "mps": 8 * 64 * 64, "cuda": 64 * 64 * 64}
+
+
+def noise(shapes: Shapes, samples: int, size_px: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    """Draw (samples, channels, h/8, w/8) in float32 on the CPU, so that no device changes a picture."""
+    height, width = size_px
+    size = (samples, shapes.latent_channels, height // CELL_PX, width // CELL_PX)
+    return torch.randn(size, generator=generator, dtype=torch.float32)
+
+
+@torch.inference_mode()
+def encode(vae: Any, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Encode pixels in [-1, 1], (batch, 3, h, w), and draw from the posterior: float32, on the CPU."""
+    weight = next(vae.parameters())
+    height, width = pixels.shape[-2:]
+    with _tiles(vae, (height, width)):
+        posterior = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist
+    mean, deviation = posterior.mean.float().cpu(), posterior.std.float().cpu()
+    drawn = mean + deviation * torch.randn(mean.shape, generator=generator, dtype=torch.float32)
+    centre, spread = _statistics(vae)
+    latents: torch.Tensor = (drawn - centre) / spread
+    return latents
+
+
+@torch.inference_mode()
+def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Decode latents, (batch, 4, h/8, w/8), to pixels around [-1, 1], (batch, 3, h, w)."""
+    weight = next(vae.parameters())
+    centre, spread = _statistics(vae)
+    scaled = (latents * spread.to(latents.device) + centre.to(latents.device)).to(weight.device, weight.dtype)
+    height, width = (side * CELL_PX for side in latents.shape[-2:])
+    together = max(1, _VAE_LIMIT_PX[weight.device.type] // (height * width))
+    with _tiles(vae, (height, width)):
+        parts = [scaled[start : start + together] for start in range(0, len(scaled), together)]
+        return torch.cat([vae.decode(part, return_dict=False)[0] for part in parts])
+
+
+def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give mean and deviation of the VAE's raw latents, by which diffusion sees them whitened."""
+    mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
+    scale = vae.config.scaling_factor
+    if mean is None or deviation is None:
+        return torch.zeros(()), torch.tensor(1.0 / scale)
+    return torch.tensor(mean).view(1, -1, 1, 1), torch.tensor(deviation).view(1, -1, 1, 1) / scale
+
+
+@contextmanager
+def _tiles(vae: Any, size_px: tuple[int, int]) -> Iterator[None]:
+    """Let the VAE work in overlapping tiles while the picture is large: memory no longer grows with it."""
+    if size_px[0] * size_px[1] <= _VAE_LIMIT_PX[vae.device.type]:
+        yield
+        return
+    before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
+    vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = True, _TILE_PX, _TILE_PX // CELL_PX
+    try:
+        yield
+    finally:
+        vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = before
+
+
+@dataclass(frozen=True, slots=True)
+class Mosaic:
+    """Windows over a canvas and how much each cell of each counts, its `down` times its `across`.
+
+    Weights are above 0 and `total` is their sum over the canvas (h/8, w/8). One window needs none.
+    """
+
+    windows: tuple[Window, ...]
+    down: dict[int, torch.Tensor]  # by the window's top: (height, 1)
+    across: dict[int, torch.Tensor]  # by the window's left: (width,)
+    total: torch.Tensor | None
+
+    def blend(self, latents: torch.Tensor, predict: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Predict on every window, as many at once as go into one call, and blend.
+
+        `latents` is (samples, 4, h/8, w/8); `predict` gets and gives rows of one window's size.
+        """
+        window = self.windows[0]
+        at_once = max(1, _CALL_LIMIT_CELLS[latents.device.type] // (window.height * window.width))
+        if self.total is None:
+            return _predicted(latents, predict, at_once)
+        blended = torch.zeros_like(latents)
+        group = max(1, at_once // len(latents))
+        for start in range(0, len(self.windows), group):
+            some = self.windows[start : start + group]
+            rows = torch.cat([latents[_cells(window)] for window in some])  # a window's samples together
+            tiles = _predicted(rows, predict, at_once).chunk(len(some))
+            for window, tile in zip(some, tiles, strict=True):
+                blended[_cells(window)] += tile * self.down[window.top] * self.across[window.left]
+        return blended / self.total
+
+
+def _predicted(
+    rows: torch.Tensor, predict: Callable[[torch.Tensor], torch.Tensor], at_once: int
+) -> torch.Tensor:
+    if len(rows) <= at_once:
+        return predict(rows)
+    return torch.cat([predict(rows[start : start + at_once]) for start in range(0, len(rows), at_once)])
+
+
+def _cells(window: Window) -> tuple[Any, ...]:
+    rows = slice(window.top, window.top + window.height)
+    return ..., rows, slice(window.left, window.left + window.width)
+
+
+def lay_windows(size_px: tuple[int, int], chunking: Chunking, device: torch.device | str = "cpu") -> Mosaic:
+    """Lay windows over a canvas of `size_px` (height, width), feathered where they meet."""
+    height, width = size_px[0] // CELL_PX, size_px[1] // CELL_PX
+    laid = windows(height, width, chunking.size_px // CELL_PX, chunking.stride_px // CELL_PX)
+    if len(laid) == 1:
+        return Mosaic(windows=laid, down={}, across={}, total=None)
+    blur = chunking.blur_px // CELL_PX
+    down = {w.top: torch.tensor(feather(w.top, w.height, height, blur))[:, None] for w in laid}
+    across = {w.left: torch.tensor(feather(w.left, w.width, width, blur)) for w in laid}
+    total = torch.zeros(height, width)
+    for window in laid:
+        total[_cells(window)] += down[window.top] * across[window.left]
+    return Mosaic(
+        windows=laid,
+        down={top: weights.to(device) for top, weights in down.items()},
+        across={left: weights.to(device) for left, weights in across.items()},
+        total=total.to(device),
+    )
