@@ -1,0 +1,169 @@
+"""What the steps of one job work with: models, ticks, previews, notes, and a memory across jobs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..contracts.events import Event, Planned, StepFinished, StepProgress, StepStarted
+from ..contracts.models import ModelSpec, Precision
+from ..contracts.plan import Plan
+from ..contracts.ports import Job
+from ..contracts.protocols import HostView, LoadedModel
+from ..errors import CancelledError
+from .machine import Machine
+from .previews import write_preview
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["TERMINATED", "JobBench", "Rate"]
+
+TERMINATED = "The invocation was terminated prematurely"  # the contract's words
+_REPORT_S = 0.1  # between two StepProgress events
+_RATE_WINDOW_S = 5.0
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+class Rate:
+    """Ticks a second over the last five seconds."""
+
+    def __init__(self, window_s: float = _RATE_WINDOW_S) -> None:
+        self._window_s = window_s
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def mark(self, now: float, step: int) -> float | None:
+        """Note that `step` ticks are done at `now` (monotonic seconds) and give the rate so far."""
+        self._marks.append((now, step))
+        while now - self._marks[0][0] > self._window_s and now > self._marks[1][0]:
+            self._marks.popleft()
+        first_at, first_step = self._marks[0]
+        return (step - first_step) / (now - first_at) if now > first_at else None
+
+
+class JobBench:
+    """The Bench of one job; used by one thread. Events are numbered from `number` + 1."""
+
+    def __init__(
+        self,
+        job: Job,
+        host: HostView,
+        machine: Machine,
+        *,
+        tell: Callable[[Event], None],
+        cancelled: Callable[[], bool] = lambda: False,
+        number: int = 0,
+    ) -> None:
+        self.job = job.uuid
+        self.plan: Plan = job.plan
+        self.device = machine.device
+        self.precision: Precision = machine.precision(job.plan.precision)
+        self.folders = host.folders
+        self.host = host
+        self._machine = machine
+        self._tell = tell
+        self._cancelled = cancelled
+        self._number = number
+        self._begun = time.monotonic()
+        self._step = self._total = 0
+        self._rate = Rate()
+        self._task = ""
+        self._fresh: tuple[str, ...] = ()
+        self._previews = 0
+        self._reported_at = 0.0
+        self._reported = -1
+
+    # -- what steps use ------------------------------------------------------------------------
+
+    def model(self, spec: ModelSpec) -> LoadedModel:
+        """Load, or reuse, a model through the pool, in this job's precision unless the spec says one."""
+        self._check()
+        return self._machine.pool.get(replace(spec, precision=spec.precision or self.precision))
+
+    def tick(self, task: str, *, ticks: int = 1, rate: float | None = None) -> None:
+        """Count `ticks` and report at most ten times a second; raises CancelledError when stopped."""
+        now = time.monotonic()
+        self._step += ticks
+        self._total = max(self._total, self._step)
+        self._task = task
+        measured = self._rate.mark(now, self._step)
+        due = now - self._reported_at >= _REPORT_S
+        if due or self._fresh or self._step == self._total or self._reported <= 0:
+            self._report(now, rate or measured)
+        self._check()
+
+    def preview(self, images: Callable[[], Sequence[Image]]) -> None:
+        """Save intermediates `<job>_<n>.png`, if the plan wants any, and report them with the next tick."""
+        if self.plan.intermediates:
+            self._fresh = tuple(self._save_preview(image) for image in images())
+
+    def note(self, text: str) -> None:
+        """Write a line into the job's record, once."""
+        if text not in self.plan.notes:
+            self.plan = self.plan.with_note(text)
+
+    def cache(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """Give what was made under `key` before, in this job or an earlier one, or make it."""
+        return self._machine.memo.get(key, make)
+
+    # -- what the executor uses ----------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Give the time since the job came to this bench."""
+        return time.monotonic() - self._begun
+
+    def begin(self, tasks: Sequence[str], total: int) -> None:
+        """Say which steps there are and how many ticks they take."""
+        self._total = total
+        self.publish(Planned(job=self.job, steps=tuple(tasks), total=total))
+
+    @contextmanager
+    def stage(self, task: str) -> Iterator[None]:
+        """Frame one step with its events; a stopped job does not begin another."""
+        self._check()
+        begun = time.monotonic()
+        self.publish(StepStarted(job=self.job, task=task))
+        yield
+        if self._step != self._reported:
+            self._report(time.monotonic(), None)
+        self.publish(StepFinished(job=self.job, task=task, seconds=time.monotonic() - begun))
+
+    def stamped(self, event: E_co) -> E_co:
+        """Give an event this job's name, the next number and the time."""
+        self._number += 1
+        return replace(event, job=self.job, number=self._number, at=time.time())
+
+    def publish(self, event: Event) -> None:
+        """Send an event on as this job's."""
+        self._tell(self.stamped(event))
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._cancelled():
+            raise CancelledError(TERMINATED)
+
+    def _report(self, now: float, rate: float | None) -> None:
+        self.publish(
+            StepProgress(
+                job=self.job,
+                step=self._step,
+                total=self._total,
+                rate=rate,
+                task=self._task,
+                intermediates=self._fresh,
+            )
+        )
+        self._reported_at, self._reported, self._fresh = now, self._step, ()
+
+    def _save_preview(self, image: Image) -> str:
+        name = f"{self.job}_{self._previews}.png"
+        self._previews += 1
+        write_preview(image, self.folders.intermediates, name)
+        return name

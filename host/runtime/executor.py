@@ -1,0 +1,56 @@
+"""Folds `run_step` over a plan's steps; all that it knows of a step is why it is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..contracts.events import Finished
+from ..contracts.protocols import Frame
+from ..errors import EngineError, OutOfMemoryError, StrettoError
+from ..planning.estimate import progress_ticks
+from ..planning.order import order
+
+if TYPE_CHECKING:
+    from ..contracts.plan import Step
+    from ..plugboard.board import Board
+    from .bench import JobBench
+
+__all__ = ["conduct", "execute", "failure"]
+
+
+def conduct(board: Board, bench: JobBench) -> Finished:
+    """Do the bench's job from its plan to its pictures; raises what a step raises."""
+    frame = execute(board, bench)
+    done = Finished(job=bench.job, images=frame.files, seconds=bench.seconds, notes=bench.plan.notes)
+    return bench.stamped(done)
+
+
+def execute(board: Board, bench: JobBench) -> Frame:
+    """Order the plan and hand each step the pictures of the one before."""
+    steps = order(bench.plan)
+    bench.begin([step.why for step in steps], progress_ticks(bench.plan))
+    frame = Frame()
+    for step in steps:
+        with bench.stage(step.why):
+            frame = _run(board, step, frame, bench)
+    return frame
+
+
+def _run(board: Board, step: Step, frame: Frame, bench: JobBench) -> Frame:
+    result = board.first("run_step", step=step, frame=frame, bench=bench)
+    if not isinstance(result, Frame):
+        raise EngineError(
+            f"run_step gave {type(result).__name__} for {type(step).__name__}; it must give a Frame, "
+            "or None to leave the step to the next plugin"
+        )
+    return result
+
+
+def failure(error: Exception) -> tuple[str, str]:
+    """Give the title and the words that a failed job is recorded with."""
+    if isinstance(error, StrettoError):
+        return error.title, str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own
+        what = f"the device has no room for this job ({error}); lower width, height, samples or size"
+        return OutOfMemoryError.title, what
+    return EngineError.title, f"{type(error).__name__}: {error}"

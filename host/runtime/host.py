@@ -1,0 +1,287 @@
+"""The host: opens plugins and folders, plans requests, and has jobs run by its worker or right here.
+
+It imports no torch; the worker does, and this process only when `run_here` is called.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from ..catalog.library import Library
+from ..contracts.events import Event, Failed, Finished, Started
+from ..contracts.models import WeightFile
+from ..contracts.plan import Plan, Step
+from ..contracts.ports import Job, JobStore
+from ..contracts.protocols import Bench, Frame
+from ..contracts.request import InvocationRequest
+from ..errors import ConfigurationError, EngineError, PluginError, StrettoError
+from ..hookspecs import hookimpl
+from ..planning.build import CorePlanning
+from ..plugboard.board import Board, PluginRow
+from ..plugboard.switches import Switches, read_switches
+from ..settings import Folders, Settings
+from .handle import NAME, WorkerHandle
+from .messages import Boot
+from .previews import sweep
+from .progress import Progress, ProgressLog
+from .queue import Dispatcher, Outside
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+__all__ = ["Host"]
+
+T = TypeVar("T")
+# Settings that a worker takes in when it is hired.
+_WORKER_SETTINGS = ("safe", "switch_mode", "cache_mode", "precision", "pool_budget_bytes")
+
+
+class LazySteps:
+    """The host's own run_step; imports the engine when the first step is run."""
+
+    @hookimpl(trylast=True)
+    def run_step(self, step: Step, frame: Frame, bench: Bench) -> Frame | None:
+        """Run a step that no plugin took."""
+        from ..steps.dispatch import CoreSteps
+
+        result: Frame | None = CoreSteps().run_step(step=step, frame=frame, bench=bench)
+        return result
+
+
+class Host:
+    """One host, from `open` to `close`; a HostView for its plugins."""
+
+    def __init__(self, folders: Folders, settings: Settings, switches: Switches) -> None:
+        self.version = installed_version("stretto")
+        self.folders = folders
+        self.settings = settings
+        self._switches = switches
+        self._log = ProgressLog()
+        self._hear: Callable[[Event], None] = self._record
+        self._board: Board | None = None
+        self._library: Library | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._machine: Machine | None = None
+        self._closers = ExitStack()
+
+    @classmethod
+    def open(
+        cls,
+        folders: Folders,
+        settings: Settings,
+        *,
+        plugins_file: Path | None = None,
+        store: JobStore | None = None,
+    ) -> Self:
+        """Make the folders, plug in, look for weights; a host without `store` only plans and runs here.
+
+        Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does.
+        """
+        folders.create()
+        host = cls(folders, settings, read_switches(plugins_file))
+        host._board = Board.open(host._switches, host, [CorePlanning(), LazySteps()])
+        host._closers.callback(host._board.close)
+        host._library = Library(folders, host.offers("models"))
+        if store is not None:
+            host._dispatcher = Dispatcher(host._outside(store))
+        return host
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Take up unfinished jobs and run what is submitted; raises ConfigurationError without a store."""
+        import multiprocessing
+
+        if multiprocessing.current_process().name == NAME:
+            raise ConfigurationError(
+                "the host was started while its worker imports your main script; put the lines that "
+                "start it under `if __name__ == '__main__':`"
+            )
+        dispatcher = self._queue()
+        self.board.start()
+        dispatcher.start()
+        self._closers.callback(dispatcher.close)
+
+    def close(self) -> None:
+        """Stop the queue, end the worker, let go of models and plugins; idempotent."""
+        self._closers.close()
+        self._machine = None
+
+    # -- what plugins see ----------------------------------------------------------------------
+
+    def offers(self, kind: str) -> Mapping[str, Any]:
+        """Give the specs of one kind (`schedulers`, `models`, ...) by name, aliases excluded."""
+        return dict(self.board.registry(kind).items())
+
+    def offer(self, kind: str, name: str) -> Any:
+        """Give one spec by name or alias; NotFoundError with the nearest name."""
+        return self.board.registry(kind).get(name)
+
+    def resolve_model(self, name: str, *, kinds: Sequence[str] = ()) -> WeightFile:
+        """Find weights by name, file name or path inside the model folders."""
+        return self.library.resolve(name, kinds)
+
+    def resolve_vae(self, name: str) -> WeightFile:
+        """Find a VAE by offered name or file name."""
+        return self.library.resolve_vae(name, self.offers("vaes"))
+
+    def plugin_settings(self, name: str, into: type[T]) -> T:
+        """Read the table `[plugins.NAME]` of plugins.toml into the plugin's own dataclass."""
+        return self._switches.plugin_settings(name, into)
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody who observes; while a job runs here, as that job's event."""
+        self._hear(event)
+
+    # -- what the API and the command use ------------------------------------------------------
+
+    @property
+    def board(self) -> Board:
+        """Give the plugin board; raises ConfigurationError while plugins are still being asked."""
+        if self._board is None:
+            raise ConfigurationError(
+                "offers are not complete while plugins make theirs; look them up when a request comes, "
+                "or in host_started"
+            )
+        return self._board
+
+    @property
+    def library(self) -> Library:
+        """Give the weights that there are."""
+        if self._library is None:
+            raise ConfigurationError(
+                "weights cannot be looked up while plugins are still making their offers"
+            )
+        return self._library
+
+    def plugins(self) -> tuple[PluginRow, ...]:
+        """Give one row for each plugin, those that are off or broken too."""
+        return self.board.rows()
+
+    def plan(self, request: InvocationRequest) -> Plan:
+        """Resolve a request; pure. Raises InvalidRequestError or NotFoundError for unknown words."""
+        plan = self.board.first("build_plan", request=request, host=self)
+        if not isinstance(plan, Plan):
+            raise PluginError(f"build_plan gave {type(plan).__name__}; it must give a Plan, or None to pass")
+        return plan
+
+    def submit(self, plan: Plan, user_id: int = 0) -> Job:
+        """Keep a job, durably, and have it run; raises TooManyRequestsError when the queue is full."""
+        return self._queue().submit(_job(plan, user_id))
+
+    def stop(self, uuid: str | None = None) -> bool:
+        """End the active job, or the named one; False when there is none to end."""
+        return self._queue().stop(uuid)
+
+    def progress(self, uuid: str) -> Progress | None:
+        """Say how far a job is; None for one that this host has not seen since it was opened."""
+        return self._log.get(uuid)
+
+    def status(self) -> Literal["idle", "ready", "busy"]:
+        """Say `busy` with a job at work, `ready` with a worker process, `idle` with neither."""
+        return self._dispatcher.status if self._dispatcher is not None else "idle"
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Give the worker's process id while there is one."""
+        return self._dispatcher.worker_pid if self._dispatcher is not None else None
+
+    def update_settings(self, settings: Settings) -> None:
+        """Use other settings from now on; a running job ends with those that it began with."""
+        changed = any(getattr(settings, name) != getattr(self.settings, name) for name in _WORKER_SETTINGS)
+        self.settings = settings
+        if self._dispatcher is not None:
+            self._dispatcher.wake(renew=changed)
+
+    def run_here(self, plan: Plan, on_event: Callable[[Event], None] = lambda _event: None) -> Finished:
+        """Run a plan in this process and give what came of it; imports torch. Raises StrettoError."""
+        from .bench import JobBench
+        from .executor import conduct, failure
+
+        def tell(event: Event) -> None:
+            self._record(event)
+            on_event(event)
+
+        bench = JobBench(_job(plan, 0), self, self._here(), tell=tell)
+        bench.publish(Started(job=bench.job, attempt=1))
+        with self.heard_by(bench.publish):
+            try:
+                finished = conduct(self.board, bench)
+            except Exception as error:
+                title, message = failure(error)
+                bench.publish(Failed(job=bench.job, title=title, message=message, seconds=bench.seconds))
+                if isinstance(error, StrettoError):
+                    raise
+                raise EngineError(message) from error
+        tell(finished)
+        return finished
+
+    @contextmanager
+    def heard_by(self, hear: Callable[[Event], None]) -> Iterator[None]:
+        """Send what plugins and pool publish to `hear` meanwhile."""
+        before, self._hear = self._hear, hear
+        try:
+            yield
+        finally:
+            self._hear = before
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _record(self, event: Event) -> None:
+        if event.number == 0:
+            event = replace(event, number=self._log.last_number(event.job) + 1, at=time.time())
+        self._log.apply(event)
+        self.board.observe(event)
+
+    def _queue(self) -> Dispatcher:
+        if self._dispatcher is None:
+            raise ConfigurationError(
+                "this host was opened without a job store, so it has no queue; use run_here"
+            )
+        return self._dispatcher
+
+    def _outside(self, store: JobStore) -> Outside:
+        return Outside(
+            store=store,
+            hire=self._hire,
+            settings=lambda: self.settings,
+            publish=self._record,
+            last_number=self._log.last_number,
+            chores=lambda: sweep(self.folders.intermediates),
+        )
+
+    def _hire(self) -> WorkerHandle:
+        boot = Boot(
+            folders=self.folders,
+            settings=self.settings,
+            plugins_file=self._switches.file,
+            parent_pid=os.getpid(),
+        )
+        return WorkerHandle(boot)
+
+    def _here(self) -> Machine:
+        if self._machine is None:
+            from .machine import Machine
+
+            self._machine = self._closers.enter_context(Machine.open(self))
+            self.board.start()
+        return self._machine
+
+
+def _job(plan: Plan, user_id: int) -> Job:
+    return Job(uuid=uuid.uuid4().hex, user_id=user_id, plan=plan, created=time.time())
