@@ -1,0 +1,91 @@
+"""The records: Pony entities over the tables that the migrations lay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .migrations import migrate
+
+__all__ = ["Records", "open_database"]
+
+BUSY_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """One open database and its entities; Pony has no types, so they are Any here."""
+
+    database: Any
+    invocation: Any
+    setting: Any
+
+    def close(self) -> None:
+        """Give back this thread's connection; other threads' connections end with their threads."""
+        self.database.disconnect()
+
+
+def open_database(path: Path) -> Records:
+    """Migrate the file (made when absent) and map the entities onto it.
+
+    Raises ConfigurationError when the file is newer than this release or is no database.
+    """
+    from pony.orm import Database
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    migrate(path)
+    database = Database()
+    database.on_connect(provider="sqlite")(_prepare)
+    records = _entities(database)
+    database.bind(provider="sqlite", filename=str(path), timeout=BUSY_TIMEOUT_S)
+    database.generate_mapping(create_tables=False)
+    return records
+
+
+def _prepare(_database: Any, connection: Any) -> None:
+    # WAL + NORMAL: a commit survives the death of the process without an fsync a request
+    # (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+    connection.create_function("casefold", 1, _casefold, deterministic=True)
+
+
+def _casefold(value: object) -> str | None:
+    return None if value is None else str(value).casefold()
+
+
+def _entities(database: Any) -> Records:
+    from pony.orm import LongStr, Optional, PrimaryKey, Required
+
+    # Times are Unix seconds. `started` is the time of the call until the work starts, so that
+    # history can always be sorted by it. `total` is the plan's number of progress ticks.
+    invocation = _entity(
+        database,
+        "Invocation",
+        id=PrimaryKey(int, auto=True),
+        uuid=Required(str, 32, unique=True),
+        user_id=Required(int),
+        status=Required(str, 16, index=True),
+        attempts=Required(int, default=0),
+        created=Required(float),
+        started=Required(float, index=True),
+        finished=Optional(float),
+        total=Required(int, default=0),
+        outputs=Required(int, default=0),
+        images=Required(LongStr, default="[]", lazy=False),
+        error=Optional(LongStr, nullable=True, lazy=False),
+        plan=Required(LongStr, lazy=True),
+    )
+    setting = _entity(database, "Setting", name=PrimaryKey(str, 64), value=Required(LongStr, lazy=False))
+    return Records(database, invocation, setting)
+
+
+def _entity(database: Any, name: str, /, **attributes: Any) -> Any:
+    # A class statement over `database.Entity` would be the same call of the same metaclass, but a
+    # type checker cannot follow it.
+    return type(database.Entity)(
+        name, (database.Entity,), {"_table_": name.lower(), "__module__": __name__, **attributes}
+    )

@@ -1,0 +1,186 @@
+"""JSON values into the annotated fields of a dataclass, and every fault in the words of its field.
+
+Types and bounds stand in the dataclass; pydantic reads them, and so do the sentences made here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Le, MaxLen
+from stretto.host.errors import Fault, InvalidRequestError, did_you_mean
+
+__all__ = ["MAX_ITEMS", "checked", "expected", "hints_of", "refuse", "shown"]
+
+T = TypeVar("T")
+
+MAX_FAULTS = 50  # reported of one body
+MAX_ITEMS = 64  # in any list of a body
+SHOWN_CHARACTERS = 60
+WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
+
+
+def checked(owner: type[T], values: Mapping[str, object]) -> tuple[T | None, list[Fault]]:
+    """Make an `owner` (a dataclass without required fields) of JSON values, lax per field.
+
+    `"30"` serves for an int and `"true"` for a bool; a bool never serves for a number, nor does
+    NaN. Gives the instance, or None and every fault. The names must be fields of `owner`.
+    """
+    from pydantic import ValidationError
+
+    hints = hints_of(owner)
+    fit: dict[str, object] = {}
+    faults: list[Fault] = []
+    for name, value in values.items():
+        found = list(_misfits(name, value, hints[name]))
+        faults += found
+        if not found:
+            fit[name] = _loosened(value, hints[name])
+    try:
+        made: T = _adapter(owner).validate_python(fit)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        return None, faults + [_fault(owner, detail) for detail in details]
+    return (None, faults) if faults else (made, [])
+
+
+def refuse(owner: type[Any], faults: Iterable[Fault]) -> None:
+    """Raise InvalidRequestError if there is any fault, in the order of the owner's fields."""
+    order = {field.name: position for position, field in enumerate(fields(owner))}
+    found = sorted(faults, key=lambda fault: order.get(_root(fault.field), len(order)))
+    if len(found) > MAX_FAULTS:
+        more = len(found) - MAX_FAULTS
+        found = [*found[:MAX_FAULTS], Fault(field="body", message=f"{more} more faults are not listed")]
+    if found:
+        raise InvalidRequestError(found)
+
+
+def shown(value: object) -> str:
+    """Quote an offending value, shortened."""
+    if isinstance(value, str):
+        short = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}..."
+        return json.dumps(short, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return f"an object with {len(value)} keys"
+    if isinstance(value, Sequence):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def expected(hint: Any) -> str:
+    """Say what a field takes: `a whole number from 8 to 16384`."""
+    plain, bounds = _unwrapped(hint)
+    origin = get_origin(plain)
+    if origin is Literal:
+        return f"one of {', '.join(str(word) for word in get_args(plain))}"
+    if origin is tuple:
+        return f"a list, each {expected(get_args(plain)[0])}"
+    if is_dataclass(plain):
+        return f"an object with {', '.join(field.name for field in fields(plain))}"
+    word = WORDS.get(origin or plain, "of a known type")
+    low = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
+    high = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
+    longest = next((bound.max_length for bound in bounds if isinstance(bound, MaxLen)), None)
+    if longest is not None:
+        return f"{word} of at most {longest} characters"
+    if low is not None and high is not None:
+        return f"{word} from {low} to {high}"
+    return f"{word} of at least {low}" if low is not None else word
+
+
+@cache
+def hints_of(owner: type[Any]) -> dict[str, Any]:
+    """Give the annotations of a dataclass with their bounds."""
+    return get_type_hints(owner, include_extras=True)
+
+
+@cache
+def _adapter(owner: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(owner)
+
+
+def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    # Annotated[X, bounds] | None -> X, bounds
+    if get_origin(hint) in (Union, UnionType):
+        return _unwrapped(next(part for part in get_args(hint) if part is not NoneType))
+    if get_origin(hint) is Annotated:
+        inner, *bounds = get_args(hint)
+        plain, more = _unwrapped(inner)
+        return plain, (*bounds, *more)
+    return hint, ()
+
+
+def _misfits(name: str, value: object, hint: Any) -> Iterator[Fault]:
+    # What pydantic's lax mode would let pass: booleans as numbers, NaN, and lists without end.
+    plain, _ = _unwrapped(hint)
+    if isinstance(value, list):
+        if len(value) > MAX_ITEMS:
+            yield Fault(field=name, message=f"a list of {len(value)} is too long; at most {MAX_ITEMS} serve")
+            return
+        inner = get_args(plain)[0] if get_origin(plain) is tuple else None
+        for position, item in enumerate(value if inner is not None else ()):
+            yield from _misfits(f"{name}[{position}]", item, inner)
+    elif (isinstance(value, bool) and plain is not bool) or (plain is float and _endless(value)):
+        yield Fault(field=name, message=f"{shown(value)} is not {expected(hint)}")
+    elif isinstance(value, dict) and is_dataclass(plain):
+        for key, inner in hints_of(plain).items():  # type: ignore[arg-type]  # is_dataclass narrows to instances
+            if key in value:
+                yield from _misfits(f"{name}.{key}", value[key], inner)
+
+
+def _loosened(value: object, hint: Any) -> object:
+    # pydantic compares literals strictly; "4" serves where 4 does.
+    plain, _ = _unwrapped(hint)
+    if get_origin(plain) is Literal and isinstance(value, str):
+        return next((word for word in get_args(plain) if str(word) == value.strip()), value)
+    return value
+
+
+def _fault(owner: type[Any], detail: Mapping[str, Any]) -> Fault:
+    where: tuple[str | int, ...] = detail["loc"]
+    if detail["type"] == "missing":
+        return Fault(field=_path(where), message=f"is missing in {shown(detail['input'])}; name it")
+    hint = _hint_at(owner, where)
+    message = f"{shown(detail['input'])} is not {expected(hint)}"
+    plain, _ = _unwrapped(hint)
+    if get_origin(plain) is Literal and isinstance(detail["input"], str):
+        message += f"; {did_you_mean(detail['input'][:SHOWN_CHARACTERS], [str(w) for w in get_args(plain)])}"
+    return Fault(field=_path(where), message=message)
+
+
+def _hint_at(owner: type[Any], where: tuple[str | int, ...]) -> Any:
+    hint: Any = owner
+    for part in where:
+        plain, _ = _unwrapped(hint)
+        hint = hints_of(plain)[part] if isinstance(part, str) else get_args(plain)[0]
+    return hint
+
+
+def _path(where: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _root(path: str) -> str:
+    return path.partition("[")[0].partition(".")[0]
+
+
+def _endless(value: object) -> bool:
+    # Infinity, NaN, and the texts that float() would read as such
+    try:
+        return not math.isfinite(float(value))  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        return False
+    except OverflowError:
+        return True

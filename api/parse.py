@@ -1,0 +1,107 @@
+"""A JSON body into an InvocationRequest; every fault of the body in one error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, get_origin
+
+from stretto.host.contracts.request import InvocationRequest
+from stretto.host.errors import Fault, InvalidRequestError
+
+from .fields import checked, hints_of, refuse, shown
+from .inbox import ImageInbox
+
+__all__ = ["ALIASES", "parse_invocation"]
+
+_log = logging.getLogger(__name__)
+
+# other releases' words -> ours; the word itself wins when both are there
+ALIASES = {"inference_steps": "num_inference_steps", "checkpoint": "model"}
+IMAGES = ("image", "mask", "control_image")
+ADAPTERS = ("lora", "lycoris", "inversion")
+# filled by the API, never by a caller
+INTERNAL = ("defaults",)
+
+
+def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> InvocationRequest:
+    """Check a body of `POST /api/invoke` and take in its images.
+
+    null means absent, unknown keys are logged and left out. Raises InvalidRequestError with every
+    fault, its field and what the field takes.
+    """
+    given = _known(payload)
+    pictures, faults = _pictures(given, images)
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        if name in ADAPTERS:
+            values[name] = _adapters(value)
+        elif name not in IMAGES:
+            values[name] = _listed(name, value)
+    nodes = values.pop("nodes", None)
+    request, found = checked(InvocationRequest, values)
+    taken, more = _nodes(nodes, images)
+    refuse(InvocationRequest, [*faults, *found, *more])
+    assert request is not None  # noqa: S101  # `refuse` raised otherwise
+    return replace(request, nodes=taken, **pictures)
+
+
+def _known(payload: Mapping[str, object]) -> dict[str, object]:
+    names = {field.name for field in fields(InvocationRequest)}.difference(INTERNAL)
+    unknown = [key for key in payload if key not in names and key not in ALIASES]
+    if unknown:
+        _log.info("parameters that are not known here are ignored: %s", shown(", ".join(unknown)))
+    given = {name: payload[alias] for alias, name in ALIASES.items() if payload.get(alias) is not None}
+    given |= {name: payload[name] for name in names if payload.get(name) is not None}
+    return given
+
+
+def _listed(name: str, value: object) -> object:
+    # A field that takes a list also takes the one thing that would be in it.
+    hint = hints_of(InvocationRequest)[name]
+    if get_origin(hint) is tuple and name != "nodes" and not isinstance(value, list):
+        return [value]
+    return value
+
+
+def _adapters(value: object) -> object:
+    # "name" | {"model": ..., "weight": ...} | a list of those
+    items = value if isinstance(value, list) else [value]
+    return [{"model": item} if isinstance(item, str) else _without_nulls(item) for item in items]
+
+
+def _without_nulls(item: object) -> object:
+    if not isinstance(item, dict):
+        return item
+    return {key: value for key, value in item.items() if value is not None}
+
+
+def _pictures(
+    given: Mapping[str, object], images: ImageInbox, prefix: str = ""
+) -> tuple[dict[str, Any], list[Fault]]:
+    taken: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name in IMAGES:
+        source = given.get(name)
+        if source is None:
+            continue
+        if not isinstance(source, str):
+            faults.append(Fault(field=prefix + name, message=f"{shown(source)} is not a data URI or a path"))
+            continue
+        try:
+            taken[name] = images.take(source, prefix + name)
+        except InvalidRequestError as error:
+            faults += error.faults
+    return taken, faults
+
+
+def _nodes(value: object, images: ImageInbox) -> tuple[tuple[dict[str, Any], ...], list[Fault]]:
+    # Only the pictures of nodes are taken here; their other words are planning's.
+    made, faults = checked(InvocationRequest, {} if value is None else {"nodes": value})
+    taken: list[dict[str, Any]] = []
+    for position, node in enumerate(made.nodes if made else ()):
+        pictures, more = _pictures(node, images, f"nodes[{position}].")
+        faults += more
+        taken.append({key: item for key, item in node.items() if item is not None} | pictures)
+    return tuple(taken), faults
