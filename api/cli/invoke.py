@@ -19,9 +19,11 @@ from .options import Place, as_json, own_command, place_options
 if TYPE_CHECKING:
     from stretto.host.contracts.events import Finished
     from stretto.host.contracts.plan import Plan
+    from stretto.host.runtime.host import Host
 
 __all__ = ["invoke_command"]
 
+# PROMPT is an argument of its own, and defaults are filled by the API.
 PARAMETERS = tuple(
     field.name for field in dataclasses.fields(InvocationRequest) if field.name not in {"prompt", "defaults"}
 )
@@ -86,7 +88,6 @@ def invoke_command(
     from stretto.host.runtime.host import Host
 
     settings = Settings()
-    place.folders.create()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
         inbox = ImageInbox(place.folders, settings, allowed_roots=None)
         plan = host.plan(parse_invocation({**dict(assignments), "prompt": prompt}, inbox))
@@ -94,6 +95,7 @@ def invoke_command(
             click.echo(json.dumps(plan.to_json(), indent=2))
             return
         finished = _draw(host, plan)
+    plan = dataclasses.replace(plan, notes=finished.notes)
     images = [_delivered(place.folders.images / name, out) for name in finished.images]
     if as_json:
         click.echo(json.dumps(_summary(finished, plan, images), indent=2))
@@ -101,12 +103,11 @@ def invoke_command(
         _tell(finished, plan, images)
 
 
-def _draw(host: Any, plan: Plan) -> Finished:
+def _draw(host: Host, plan: Plan) -> Finished:
     from .progress import ProgressBar
 
     with ProgressBar() as bar:
-        finished: Finished = host.run_here(plan, bar.show)
-    return finished
+        return host.run_here(plan, bar.show)
 
 
 def _delivered(image: Path, out: Path | None) -> Path:
