@@ -47,7 +47,7 @@ class Board:
         self._switches = switches
         self._view = view
         self._found = tuple(found)
-        self._broken: dict[int, str] = {i: one.error for i, one in enumerate(found) if one.error}
+        self._broken: dict[int, str] = {}
         self._plugins: dict[str, object] = {}  # those that are on, in the order in which they are asked
         self._registries: dict[str, Registry[Any]] = {name: Registry(kind) for name, kind in KINDS.items()}
         self._manager = pluggy.PluginManager(PROJECT)
@@ -69,6 +69,7 @@ class Board:
         when two plugins offer one name, PluginError when a required plugin is not on.
         """
         board = cls(switches, view, discover(switches, view.version, built_ins))
+        board._note_unimportable()
         board._check_names()
         board._check_tables()
         for core in cores:
@@ -173,6 +174,11 @@ class Board:
 
     # coming up
 
+    def _note_unimportable(self) -> None:
+        for i, one in enumerate(self._found):
+            if one.error is not None:
+                self._mark(i, one.error)
+
     def _register(self) -> None:
         loaded = [one for one in self._found if one.plugin is not None]
         asked = sorted(loaded, key=lambda one: (self._place(one.name), one.rank))
@@ -230,13 +236,17 @@ class Board:
 
     def _break(self, name: str, why: str) -> None:
         index = next(i for i, one in enumerate(self._found) if one.name == name and one.plugin is not None)
-        self._broken[index] = why
+        self._mark(index, why)
         self._plugins.pop(name, None)
         if self._manager.has_plugin(name):
             self._manager.unregister(name=name)
         for registry in self._registries.values():
             registry.drop(name)
-        logger.warning("the plugin '%s' (%s) is broken: %s", name, self._found[index].origin, why)
+
+    def _mark(self, index: int, why: str) -> None:
+        self._broken[index] = why
+        one = self._found[index]
+        logger.warning("the plugin '%s' (%s) is broken: %s", one.name, one.origin, why)
 
     # plugins.toml against what was found
 

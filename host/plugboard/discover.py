@@ -61,9 +61,7 @@ def _switched(candidate: _Candidate, switches: Switches, taken: dict[str, Found]
     found = candidate.found
     if found.name in taken:
         other = taken[found.name].origin
-        return replace(
-            found, error=f"the name '{found.name}' is taken by the plugin from {other}; rename this one"
-        )
+        return replace(found, error=f"the name '{found.name}' is taken ({other}); rename this one")
     if found.name in switches.disable:
         return replace(found, off=f"disabled by [host] disable in {switches.source}")
     if found.rank == 1 and not switches.autoload:
