@@ -1,0 +1,79 @@
+"""Reference pages say what the code says, links lead somewhere, and named paths exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from stretto.host import errors
+from stretto.host.hookspecs import HostSpecs
+from stretto.host.plugboard.switches import HostTable
+from stretto.host.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+
+
+def _generator() -> ModuleType:
+    spec = spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _text(name: str) -> str:
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["cli.md", "hooks.md", "settings.md", "errors.md"])
+def test_generated_page_is_current(name: str) -> None:
+    assert _text(name) == _generator().pages()[name], "run `make docs`"
+
+
+def test_every_hook_is_on_its_page() -> None:
+    page = _text("hooks.md")
+    hooks = [name for name in vars(HostSpecs) if not name.startswith("_")]
+    assert [name for name in hooks if f"## {name}\n" not in page] == []
+
+
+def test_every_setting_is_on_its_page() -> None:
+    page = _text("settings.md")
+    assert [field.name for field in dataclasses.fields(Settings) if f"`{field.name}`" not in page] == []
+
+
+def test_every_error_title_is_on_its_page() -> None:
+    page = _text("errors.md")
+    kinds = [value for value in vars(errors).values() if isinstance(value, type)]
+    titles = [kind.title for kind in kinds if issubclass(kind, errors.StrettoError)]
+    assert [title for title in titles if f"| `{title}` |" not in page] == []
+
+
+def test_every_key_of_plugins_toml_is_on_its_page() -> None:
+    page = _text("plugins-toml.md")
+    assert [field.name for field in dataclasses.fields(HostTable) if f"| `{field.name}` |" not in page] == []
+
+
+def test_paths_that_newcomers_are_sent_to_exist() -> None:
+    page = (DOCS / "explanation" / "onboarding.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:toml|md|txt)|Makefile)`", page))
+    assert len(named) > 20
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    inside = [target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    assert [target for target in inside if not (document.parent / target).exists()] == []
