@@ -16,7 +16,6 @@ __all__ = [
     "out_of_memory_said",
     "pick_device",
     "pick_precision",
-    "total_memory_bytes",
 ]
 
 _DTYPES = {
@@ -66,7 +65,7 @@ def dtype_of(precision: Precision) -> torch.dtype:
 
 def free_cache() -> None:
     """Give memory that torch holds but does not use back to the devices."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()

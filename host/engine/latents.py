@@ -11,7 +11,7 @@ import torch
 
 from ..contracts.plan import Chunking
 from ..geometry import Window, feather, windows
-from .components import CELL_PX, Shapes
+from .components import CELL_PX
 
 __all__ = ["Mosaic", "decode", "encode", "lay_windows", "noise"]
 
@@ -23,11 +23,10 @@ _TILE_PX = 512
 _CALL_LIMIT_CELLS = {"cpu": 16 * 64 * 64, "mps": 8 * 64 * 64, "cuda": 64 * 64 * 64}
 
 
-def noise(shapes: Shapes, samples: int, size_px: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+def noise(samples: int, channels: int, size_px: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
     """Draw (samples, channels, h/8, w/8) in float32 on the CPU, so that no device changes a picture."""
-    height, width = size_px
-    size = (samples, shapes.latent_channels, height // CELL_PX, width // CELL_PX)
-    return torch.randn(size, generator=generator, dtype=torch.float32)
+    height, width = (side // CELL_PX for side in size_px)
+    return torch.randn((samples, channels, height, width), generator=generator, dtype=torch.float32)
 
 
 @torch.inference_mode()

@@ -1,0 +1,34 @@
+"""The host's own `run_step`: which function does which kind of step. Imports nothing heavy until asked."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ..contracts.plan import Diffuse, Save, Step, Upscale
+from ..contracts.protocols import Bench, Frame
+from ..hookspecs import hookimpl
+
+__all__ = ["CoreSteps"]
+
+
+class CoreSteps:
+    """Every step of a plan, for plugins to wrap or to forestall."""
+
+    @hookimpl(trylast=True)
+    def run_step(self, step: Step, frame: Frame, bench: Bench) -> Frame:
+        """Do one step; raises errors of `stretto.host.errors`."""
+        match step:
+            case Diffuse():
+                from .diffuse import diffuse
+
+                return diffuse(step, frame, bench)
+            case Upscale():
+                from .upscale import upscale
+
+                return upscale(step, frame, bench)
+            case Save():
+                from .save import save
+
+                return save(frame, bench)
+            case _:
+                assert_never(step)

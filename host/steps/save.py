@@ -1,0 +1,70 @@
+"""Saving: PNG files that appear whole or not at all and say how they were made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..contracts.plan import Plan
+from ..contracts.protocols import Bench, Frame
+
+__all__ = ["parameters", "save"]
+
+# 97 ms for 1024 px against 160 ms at Pillow's default, for 12 % more bytes
+_COMPRESS_LEVEL = 1
+
+
+def save(frame: Frame, bench: Bench) -> Frame:
+    """Write every picture as `<job>_<i>.png` into the images folder."""
+    info = _text_chunks(bench.plan, bench.host.version)
+    files = []
+    for index, image in enumerate(frame.images):
+        bench.tick("saving", ticks=0)
+        name = f"{bench.job}_{index}.png"
+        _write(image, bench.folders.images / name, info)
+        files.append(name)
+    return replace(frame, files=tuple(files))
+
+
+def _write(image: Image.Image, path: Path, info: PngInfo) -> None:
+    """Write beside the final place and rename, so that nobody ever reads half a picture."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        image.save(part, format="PNG", compress_level=_COMPRESS_LEVEL, pnginfo=info)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _text_chunks(plan: Plan, version: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text("parameters", parameters(plan, version))
+    info.add_text("stretto:version", version)
+    info.add_text("stretto:plan", json.dumps(plan.to_json(), ensure_ascii=True))
+    return info
+
+
+def parameters(plan: Plan, version: str) -> str:
+    """Say a plan in the three lines that other programs for Stable Diffusion read from a PNG."""
+    node = plan.nodes[0]
+    facts: dict[str, object] = {
+        "Steps": node.num_inference_steps,
+        "Sampler": plan.scheduler or "model default",
+        "CFG scale": f"{node.guidance_scale:g}",
+        "Seed": plan.seed,
+        "Size": f"{plan.width}x{plan.height}",
+        "Model": plan.model.name or Path(plan.model.path).stem,
+    }
+    if node.image is not None:
+        facts["Denoising strength"] = f"{node.strength:g}"
+    if plan.vae_name:
+        facts["VAE"] = plan.vae_name
+    facts["Version"] = f"stretto {version}"
+    lines = [node.prompt]
+    if node.negative_prompt:
+        lines.append(f"Negative prompt: {node.negative_prompt}")
+    return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in facts.items())])
