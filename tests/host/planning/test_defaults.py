@@ -1,0 +1,63 @@
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from stretto.host import Family, InvocationRequest, ModelOffer
+from stretto.host.contracts.images import ImageRef
+from stretto.host.errors import ConfigurationError, UnsupportedError
+from stretto.host.planning.defaults import DONE, refuse_unsupported, with_offer, with_stored
+
+NAMES = {field.name for field in fields(InvocationRequest)}
+MASK = ImageRef(path="/m.png", width=8, height=8, mode="L", sha256="m")
+
+
+def test_every_done_parameter_is_one() -> None:
+    assert DONE <= NAMES
+
+
+def test_a_default_request_is_supported() -> None:
+    refuse_unsupported(InvocationRequest())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"nodes": ({},)}, {"mask": MASK}, {"invert_mask": True}, {"controlnet": "canny"}, {"control_image": MASK},
+        {"conditioning_scale": 0.5}, {"lora": ("a",)}, {"lycoris": ("a",)}, {"inversion": ("a",)}, {"refiner": "r"},
+        {"refiner_size": 512}, {"inpainter": "i"}, {"remove_background": True}, {"fill_background": True},
+        {"upscale_diffusion": True}, {"scale_to_model_size": True}, {"build_tensorrt": True},
+        {"upscale_diffusion_prompt": ("x",)},
+    ],
+)  # fmt: skip
+def test_what_is_not_done_is_refused_by_name(asked: dict[str, Any]) -> None:
+    (name,) = asked
+    with pytest.raises(UnsupportedError, match=f"'{name}'"):
+        refuse_unsupported(InvocationRequest(**asked))
+
+
+def test_a_stored_value_stands_where_none_was_sent() -> None:
+    request = InvocationRequest(width=64, defaults={"width": 512, "height": 512, "strength": 0.5})
+    filled = with_stored(request)
+    assert (filled.width, filled.height, filled.strength) == (64, 512, 0.5)
+
+
+def test_an_unknown_stored_parameter_is_told_the_nearest() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        with_stored(InvocationRequest(defaults={"guidance": 3}))
+    assert str(caught.value) == (
+        "the stored model's parameters name 'guidance', which is no parameter; did you mean 'guidance_scale'?"
+    )
+
+
+def test_a_models_own_defaults_come_last() -> None:
+    offer = ModelOffer(
+        name="m", path="/m", family=Family.SD1, size_px=64, defaults={"scheduler": "eds", "width": 64}
+    )
+    filled = with_offer(InvocationRequest(width=8), offer)
+    assert (filled.width, filled.scheduler) == (8, "eds")
+    assert with_offer(InvocationRequest(), None) == InvocationRequest()
+    with pytest.raises(ConfigurationError, match="the defaults of the model 'm' name 'widht'"):
+        with_offer(
+            InvocationRequest(),
+            ModelOffer(name="m", path="", family=Family.SD1, size_px=8, defaults={"widht": 1}),
+        )
