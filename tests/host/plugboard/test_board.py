@@ -302,6 +302,18 @@ def test_the_hosts_own_fault_is_no_plugins(bench: Bench) -> None:
         bench.open((Core(),)).first("run_step", step="x", frame=None, bench=None)
 
 
+def test_a_wrapper_is_not_blamed_for_what_the_host_raises(bench: Bench) -> None:
+    source = "@hookimpl\ndef build_plan(request):\n    return None\n@hookimpl(wrapper=True)\ndef run_step(step):\n    return (yield)\n"
+    bench.plug("wrap", source)
+    core: dict[str, Any] = {"__name__": "stretto.host.steps.sample", "hookimpl": hookimpl}
+    exec(  # noqa: S102 - a core that lives where the host's own do
+        "class Core:\n    @hookimpl(trylast=True)\n    def run_step(self, step):\n        return 1 / step\n",
+        core,
+    )
+    with pytest.raises(ZeroDivisionError):
+        bench.open((core["Core"](),)).first("run_step", step=0, frame=None, bench=None)
+
+
 # who is told
 
 HEARS = """
