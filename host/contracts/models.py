@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 __all__ = ["Family", "ModelSpec", "Precision", "Role", "WeightFile", "WeightKind"]
 
@@ -50,9 +51,8 @@ class Precision(StrEnum):
 class WeightFile:
     """A file (or diffusers folder) of weights, known by its content rather than its name.
 
-    `fingerprint` is the sha256 of the safetensors headers with sizes (and of nothing else that
-    needs a read of the tensors), so it costs milliseconds; a full content hash is the engine
-    cache's business. `in_channels` is the UNet's: 4, or 9 for an inpainting model.
+    `fingerprint` is the sha256 of the safetensors headers with sizes and 128 KiB of samples spread
+    over the tensors, so it costs milliseconds; a full content hash is the engine cache's business. `in_channels` is the UNet's: 4, or 9 for an inpainting model.
     """
 
     path: str
@@ -64,6 +64,14 @@ class WeightFile:
     size_px: int | None = None
     size_bytes: int = 0
     fingerprint: str = ""
+
+    @property
+    def companion(self) -> Path:
+        """Give the folder beside a single file, `<stem>.config`, that may say what a checkpoint cannot.
+
+        It has diffusers' layout (`unet/config.json`, `tokenizer/`, ...), any part of it.
+        """
+        return Path(self.path).with_suffix(".config")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
