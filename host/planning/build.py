@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..contracts.models import Family, Precision, WeightFile
 from ..contracts.plan import Bounds, Node, Plan, UpscaleStage
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import ModelOffer, VaeSpec
-from ..errors import Fault, InvalidRequestError, NotFoundError
+from ..errors import BadRequestError, Fault, InvalidRequestError, NotFoundError
 from ..geometry import round_up, window_count
 from ..hookspecs import hookimpl
 from .defaults import refuse_unsupported, size_px, with_offer, with_stored
@@ -81,14 +82,15 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
     """Resolve `request` against what `host` offers; `draw` gives a seed where none was asked for.
 
     Explicit values win over a stored model's, those over the model's own, those over the contract's.
-    Raises NotFoundError for an unknown model, UnsupportedError naming every parameter that this
+    Raises NotFoundError for an unknown model, InvalidRequestError for one that may not
+    be read, UnsupportedError naming every parameter that this
     version cannot do, and InvalidRequestError with everything else that is wrong.
     """
     request = with_stored(request)
     refuse_unsupported(request)
     name = request.model or host.settings.model
-    weights = host.resolve_model(name, kinds=_kinds(request))
-    offer = _offer(name, weights, host)
+    weights = _weights(name, request, host)
+    offer = _offer(weights, host)
     draft = _Draft(request=with_offer(request, offer), host=host, weights=weights, offer=offer)
     refuse_unsupported(draft.request)
     return _resolved(draft, draw)
@@ -129,20 +131,20 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
     )
 
 
-def _kinds(request: InvocationRequest) -> tuple[str, ...]:
-    """Say which weights may answer to the model's name; a stored `model` is a file by now."""
-    if request.model_type in ("checkpoint", "diffusers"):
-        return (request.model_type,)
-    return ("diffusers", "checkpoint")
+def _weights(name: str, request: InvocationRequest, host: HostView) -> WeightFile:
+    """Find the base model; a stored `model` is a file by now."""
+    typed = request.model_type in ("checkpoint", "diffusers")
+    kinds = (str(request.model_type),) if typed else ("diffusers", "checkpoint")
+    try:
+        return host.resolve_model(name, kinds=kinds)
+    except BadRequestError as error:
+        raise InvalidRequestError([Fault(field="model", message=str(error))]) from error
 
 
-def _offer(name: str, weights: WeightFile, host: HostView) -> ModelOffer | None:
-    for offer in host.offers("models").values():
-        if isinstance(offer, ModelOffer) and (
-            name in (offer.name, *offer.aliases) or offer.path == weights.path
-        ):
-            return offer
-    return None
+def _offer(weights: WeightFile, host: HostView) -> ModelOffer | None:
+    path = Path(weights.path)
+    offers = [offer for offer in host.offers("models").values() if isinstance(offer, ModelOffer)]
+    return next((offer for offer in offers if Path(offer.path).absolute() == path), None)
 
 
 def _check_base(draft: _Draft) -> None:
@@ -243,7 +245,7 @@ def _vae(draft: _Draft) -> tuple[WeightFile | None, str | None]:
         return None, None
     try:
         found = draft.host.resolve_vae(word)
-    except NotFoundError as error:
+    except (NotFoundError, BadRequestError) as error:
         draft.fault("vae", str(error))
         return None, None
     spec = _vae_spec(draft.host, word)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 from stretto.host import Family, ModelOffer, SchedulerSpec, UpscalerSpec, VaeSpec, WeightFile, WeightKind
-from stretto.host.errors import NotFoundError, did_you_mean
+from stretto.host.errors import BadRequestError, NotFoundError, did_you_mean
 from stretto.host.plugboard.registry import KINDS, Registry
 from stretto.host.settings import Folders, Settings
 
@@ -61,12 +61,16 @@ class View:
 
     def resolve_model(self, name: str, *, kinds: Sequence[str] = ()) -> WeightFile:
         self.asked.append((name, kinds))
+        if name.startswith("/"):
+            raise BadRequestError(f"Cannot find or access {name}")
         known = {file.name: file for file in MODELS}
         if name not in known:
             raise NotFoundError(f"there is no model '{name}'; {did_you_mean(name, tuple(known))}")
         return known[name]
 
     def resolve_vae(self, name: str) -> WeightFile:
+        if name.startswith("/"):
+            raise BadRequestError(f"Cannot find or access {name}")
         if name == "file.safetensors":
             return weights(name, None, kind=WeightKind.VAE)
         return weights(self.offer("vaes", name).files[0], None, kind=WeightKind.VAE)

@@ -263,6 +263,8 @@ def test_methods_without_iterations_are_noted(view: Any) -> None:
         ({"prompt": "  "}, "prompt", "is empty and there is no image; say what to draw, or give an image"),
         ({"scheduler": "huen"}, "scheduler", "there is no scheduler 'huen'; did you mean 'heun'?"),
         ({"multi_scheduler": "dim"}, "multi_scheduler", "there is no scheduler 'dim'; did you mean 'ddim'?"),
+        ({"vae": "/etc/x"}, "vae", "Cannot find or access /etc/x"),
+        ({"model": "/etc/x"}, "model", "Cannot find or access /etc/x"),
         ({"vae": "emma"}, "vae", "there is no VAE 'emma'; did you mean 'ema'?"),
         ({"vae": "xl"}, "vae", "'xl' is for sdxl, and the model is sd1; leave it out"),
         ({"upscale": ("lancos",)}, "upscale", "there is no upscaler 'lancos'; did you mean 'lanczos'?"),
