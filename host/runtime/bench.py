@@ -27,7 +27,7 @@ TERMINATED = "The invocation was terminated prematurely"  # the contract's words
 _REPORT_S = 0.1  # between two StepProgress events
 _RATE_WINDOW_S = 5.0
 
-E_co = TypeVar("E_co", bound=Event, covariant=True)
+E = TypeVar("E", bound=Event)
 
 
 class Rate:
@@ -134,7 +134,7 @@ class JobBench:
             self._report(time.monotonic(), None)
         self.publish(StepFinished(job=self.job, task=task, seconds=time.monotonic() - begun))
 
-    def stamped(self, event: E_co) -> E_co:
+    def stamped(self, event: E) -> E:
         """Give an event this job's name, the next number and the time."""
         self._number += 1
         return replace(event, job=self.job, number=self._number, at=time.time())

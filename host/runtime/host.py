@@ -245,7 +245,8 @@ class Host:
     def _record(self, event: Event) -> None:
         if event.number == 0:
             event = replace(event, number=self._log.last_number(event.job) + 1, at=time.time())
-        self._log.apply(event)
+        if event.job:  # the pool speaks of no job when it closes
+            self._log.apply(event)
         self.board.observe(event)
 
     def _queue(self) -> Dispatcher:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
+from typing import Literal
 
 from ..contracts.events import Event, Failed, Finished, Queued, Started
 from ..contracts.ports import Job, JobStore
@@ -43,7 +44,7 @@ class Outside:
     settings: Callable[[], Settings]
     publish: Callable[[Event], None]  # events without a number get the job's next
     last_number: Callable[[str], int]
-    chores: Callable[[], None]
+    chores: Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class _Active:
     job: Job
     verdict: StrettoError | None = None
     cancel_by: float | None = None
+    delivered: bool = False  # the worker is done with it
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -107,7 +109,7 @@ class Dispatcher:
         self._bell.ring()
 
     @property
-    def status(self) -> str:
+    def status(self) -> Literal["idle", "ready", "busy"]:
         """Say `busy` with a job, `ready` with a worker process, `idle` with neither."""
         if self._active is not None:
             return "busy"
@@ -198,6 +200,7 @@ class Dispatcher:
         active = self._active
         if active is None or active.job.uuid != done.outcome.job:
             return
+        active.delivered = True
         match done.outcome:
             case Finished(images=images):
                 self._out.store.finish(active.job.uuid, images=images, plan=done.plan)
@@ -274,18 +277,19 @@ class Dispatcher:
         return max(0.0, min(deadlines) - time.monotonic())
 
     def _dismiss(self) -> None:
-        worker, self._worker, self._stale = self._worker, None, False
+        worker, self._stale = self._worker, False
         if worker is not None:
             worker.quit()
             worker.close()
+            self._worker = None
 
     def _sacrifice(self, error: Exception) -> None:
         """Fail the job under which a turn raised, so that the next one finds the queue in order."""
         active, worker = self._active, self._worker
         if active is None:
             return
-        self._worker = None
-        if worker is not None:
+        if worker is not None and not active.delivered:
+            self._worker = None
             worker.close()
         try:
             self._fail(active, error)

@@ -48,7 +48,8 @@ def _serve(line: _Line, boot: Boot) -> None:
     from .machine import Machine
 
     opened = Host.open(boot.folders, boot.settings, plugins_file=boot.plugins_file)
-    with opened as host, Machine.open(host) as machine:
+    # Plugins observe in the parent; what is published here between jobs is nobody's.
+    with opened as host, host.heard_by(lambda _event: None), Machine.open(host) as machine:
         line.send(Ready(device=machine.device))
         while True:
             match line.next():

@@ -6,7 +6,7 @@ from multiprocessing.connection import wait
 from stretto.host.runtime.bell import Bell
 
 
-def test_ringing_twice_wakes_once():
+def test_ringing_twice_wakes_once() -> None:
     bell = Bell()
     bell.ring()
     bell.ring()
@@ -18,14 +18,14 @@ def test_ringing_twice_wakes_once():
     bell.close()
 
 
-def test_another_thread_wakes_the_waiter():
+def test_another_thread_wakes_the_waiter() -> None:
     bell = Bell()
     threading.Timer(0.05, bell.ring).start()
     assert wait([bell.ear], 5) == [bell.ear]
     bell.close()
 
 
-def test_after_close_it_is_silent():
+def test_after_close_it_is_silent() -> None:
     bell = Bell()
     bell.close()
     bell.ring()

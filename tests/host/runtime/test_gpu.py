@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import types
+from typing import Any, Never
 
 import pynvml
 import pytest
-
 from stretto.host.runtime.gpu import gpu_snapshot
 
 MIB = 2**20
 
 
 @pytest.fixture
-def card(monkeypatch):
+def card(monkeypatch: Any) -> Any:
     """NVML's answers, as a card on a bench would give them; the library itself is not here."""
     asked = []
 
-    def handle(index):
+    def handle(index: Any) -> str:
         asked.append(index)
         return "card"
 
@@ -37,15 +37,15 @@ def card(monkeypatch):
     return asked
 
 
-def test_none_without_a_driver(monkeypatch):
-    def absent():
+def test_none_without_a_driver(monkeypatch: Any) -> None:
+    def absent() -> Never:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", absent)
     assert gpu_snapshot() is None
 
 
-def test_contract_shape(card, monkeypatch):
+def test_contract_shape(card: Any, monkeypatch: Any) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert gpu_snapshot() == {
         "driver": "580.1",
@@ -58,14 +58,14 @@ def test_contract_shape(card, monkeypatch):
 
 
 @pytest.mark.parametrize(("visible", "asked"), [("2,3", 2), ("GPU-8f", "GPU-8f"), ("", 0)])
-def test_the_first_visible_card(card, monkeypatch, visible, asked):
+def test_the_first_visible_card(card: Any, monkeypatch: Any, visible: Any, asked: Any) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     gpu_snapshot()
     assert card[0] == asked
 
 
-def test_what_a_card_refuses_is_null(card, monkeypatch):
-    def refused(*_):
+def test_what_a_card_refuses_is_null(card: Any, monkeypatch: Any) -> None:
+    def refused(*_: Any) -> Never:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", refused)
@@ -74,8 +74,8 @@ def test_what_a_card_refuses_is_null(card, monkeypatch):
     assert (snapshot["load"], snapshot["temp"], snapshot["memory"]["total"]) == (None, None, 8192)
 
 
-def test_a_card_that_falls_off_the_bus_is_none(card, monkeypatch):
-    def lost(*_):
+def test_a_card_that_falls_off_the_bus_is_none(card: Any, monkeypatch: Any) -> None:
+    def lost(*_: Any) -> Never:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
 
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lost)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from stretto.host.contracts.events import (
     Failed,
@@ -16,19 +17,21 @@ from stretto.host.contracts.ports import JobStatus
 from stretto.host.runtime.progress import ProgressLog
 
 
-def _log(*events):
+def _log(*events: Any) -> Any:
     log = ProgressLog()
     for number, event in enumerate(events, start=1):
-        log.apply(type(event)(**{**{f: getattr(event, f) for f in event.__dataclass_fields__}, "number": number}))
+        log.apply(
+            type(event)(**{**{f: getattr(event, f) for f in event.__dataclass_fields__}, "number": number})
+        )
     return log
 
 
-def test_unknown_job_has_no_progress():
+def test_unknown_job_has_no_progress() -> None:
     assert ProgressLog().get("a") is None
     assert ProgressLog().last_number("a") == 0
 
 
-def test_queued_then_started_without_figures():
+def test_queued_then_started_without_figures() -> None:
     log = _log(Queued(job="a"))
     assert log.get("a").status is JobStatus.QUEUED
     log.apply(Started(job="a", number=2, at=time.time() - 3))
@@ -38,7 +41,7 @@ def test_queued_then_started_without_figures():
     assert 2.9 < now.duration < 4
 
 
-def test_ticks_tasks_and_intermediates():
+def test_ticks_tasks_and_intermediates() -> None:
     log = _log(
         Started(job="a", at=1.0),
         Planned(job="a", total=45),
@@ -53,7 +56,7 @@ def test_ticks_tasks_and_intermediates():
     assert now.number == 6 == log.last_number("a")
 
 
-def test_finished_is_complete():
+def test_finished_is_complete() -> None:
     log = _log(
         Started(job="a", at=100.0),
         Planned(job="a", total=45),
@@ -65,17 +68,19 @@ def test_finished_is_complete():
     assert (now.step, now.duration, now.images) == (45, 4.5, ("a_0.png",))
 
 
-def test_failed_keeps_what_was_reached():
-    now = _log(Started(job="a", at=1.0), Planned(job="a", total=9), Failed(job="a", at=2.0, message="no")).get("a")
+def test_failed_keeps_what_was_reached() -> None:
+    now = _log(
+        Started(job="a", at=1.0), Planned(job="a", total=9), Failed(job="a", at=2.0, message="no")
+    ).get("a")
     assert (now.status, now.message, now.duration, now.total) == (JobStatus.ERROR, "no", 1.0, 9)
 
 
-def test_failed_before_it_started():
+def test_failed_before_it_started() -> None:
     now = _log(Queued(job="a"), Failed(job="a", at=2.0, message="no")).get("a")
     assert (now.status, now.duration) == (JobStatus.ERROR, 0.0)
 
 
-def test_second_attempt_begins_again_and_keeps_counting():
+def test_second_attempt_begins_again_and_keeps_counting() -> None:
     log = _log(
         Queued(job="a"),
         Started(job="a", at=1.0),
@@ -88,7 +93,7 @@ def test_second_attempt_begins_again_and_keeps_counting():
     assert (now.step, now.total, now.attempt, now.number) == (None, None, 2, 6)
 
 
-def test_memory_is_bounded_and_keeps_the_lively():
+def test_memory_is_bounded_and_keeps_the_lively() -> None:
     log = ProgressLog(capacity=3)
     for job in "abc":
         log.apply(Queued(job=job))
