@@ -202,9 +202,9 @@ def _entries(folder: Path) -> int:
 
 
 def _database(place: Place) -> Row:
-    from stretto.api.entities import DATABASE_NAME
+    from stretto.api.store import database_file
 
-    file = place.folders.root / DATABASE_NAME
+    file = database_file(place.folders.root)
     if not file.exists():
         return Row(name="database", status="ok", found=f"{file} is made by the first `stretto serve`")
     try:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import did_you_mean
-from stretto.host.settings import Settings
 
 from .options import Place, as_json, own_command, place_options
 
@@ -38,12 +37,14 @@ class Assignment(click.ParamType[tuple[str, Any]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
         """Split, check the name, and read the value."""
+        from stretto.api.parse import ALIASES
+
         if isinstance(value, tuple):
             return value
         name, equals, text = value.partition("=")
         if not equals:
             self.fail(f"'{value}' has no '='; write for example width=256", param, ctx)
-        if name not in PARAMETERS:
+        if name not in PARAMETERS and name not in ALIASES:
             self.fail(f"no parameter is called '{name}'; {did_you_mean(name, PARAMETERS)}", param, ctx)
         try:
             return name, json.loads(text)
@@ -87,7 +88,7 @@ def invoke_command(
     from stretto.api.parse import parse_invocation
     from stretto.host.runtime.host import Host
 
-    settings = Settings()
+    settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
         inbox = ImageInbox(place.folders, settings, allowed_roots=None)
         plan = host.plan(parse_invocation({**dict(assignments), "prompt": prompt}, inbox))

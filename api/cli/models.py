@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from stretto.host.contracts.models import WeightKind
 from stretto.host.errors import UnsupportedError
-from stretto.host.settings import Settings
 
 from .options import Place, as_json, place_options
 from .tables import table
@@ -31,7 +30,7 @@ def models_group() -> None:
 def _opened(place: Place) -> Iterator[Host]:
     from stretto.host.runtime.host import Host
 
-    with closing(Host.open(place.folders, Settings(), plugins_file=place.plugins_file)) as host:
+    with closing(Host.open(place.folders, place.settings(), plugins_file=place.plugins_file)) as host:
         yield host
 
 

@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from platformdirs import user_data_dir
-from stretto.host.settings import Folders
+from stretto.host.settings import Folders, Settings
 
 __all__ = ["Place", "as_json", "own_command", "place_options"]
 
@@ -29,6 +30,18 @@ class Place:
 
     folders: Folders
     plugins_file: Path | None
+
+    def settings(self) -> Settings:
+        """Give the settings that the server keeps here, or the defaults where none has run yet."""
+        from stretto.api.entities import open_database
+        from stretto.api.settings_store import SettingsStore
+        from stretto.api.store import database_file
+
+        file = database_file(self.folders.root)
+        if not file.is_file():
+            return Settings()
+        with closing(open_database(file)) as records:
+            return SettingsStore(records).load()
 
 
 def place_options(command: Callable[..., R]) -> Callable[..., R]:

@@ -43,13 +43,13 @@ class ProgressBar:
                     dynamic_ncols=True,
                 )
             case StepStarted(task=task) if self._bar is not None and task:
-                self._bar.set_description(task)
+                self._bar.set_description_str(task)
             case ModelLoaded() if self._bar is not None:
                 # What loading took says nothing about how long the rest will.
                 self._bar.unpause()
             case StepProgress() if self._bar is not None:
                 if event.task:
-                    self._bar.set_description(event.task, refresh=False)
+                    self._bar.set_description_str(event.task, refresh=False)
                 self._bar.total = max(event.total, self._bar.total or 0)
                 self._bar.update(event.step - self._bar.n)
             case _:
