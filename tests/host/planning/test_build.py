@@ -1,4 +1,8 @@
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -348,3 +352,31 @@ def test_the_plugin_object_plans(view: Any) -> None:
     plan = CorePlanning().build_plan(InvocationRequest(prompt="x", seed=1), view)
     assert plan == build_plan(InvocationRequest(prompt="x", seed=1), view)
     assert plan.to_json()["resolved"]["seed"] == 1
+
+
+WITH_THE_HOST = """
+import json, sys
+from pathlib import Path
+from stretto.host import InvocationRequest
+from stretto.host.runtime.host import Host
+from stretto.host.settings import Folders, Settings
+folder = Path(sys.argv[1])
+(folder / "plugins.toml").write_text("[host]\\nautoload = false\\n")
+with Host.open(Folders(folder), Settings(), plugins_file=folder / "plugins.toml") as host:
+    plan = host.plan(InvocationRequest(prompt="a red circle", width=256, height=256, outscale=2, upscale=("lanczos",)))
+    print(json.dumps(plan.to_json()))
+print(sorted({"torch", "diffusers", "transformers", "numpy"} & set(sys.modules)))
+"""
+
+
+def test_the_real_host_plans_over_the_shipped_model_without_torch(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_THE_HOST, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    text, heavy = done.stdout.splitlines()
+    plan = json.loads(text)
+    assert (plan["model"], plan["size"], plan["chunking_size"]) == ("starter", 128, 64)
+    assert (plan["upscale"]["method"], plan["upscale"]["amount"]) == (["lanczos"], 2)
+    assert "9 windows" in plan["resolved"]["notes"][0]
+    assert heavy == "[]"
