@@ -1,0 +1,62 @@
+"""`stretto serve`: the JSON API on a port."""
+
+from __future__ import annotations
+
+import click
+
+from .options import Place, place_options
+
+__all__ = ["serve_command"]
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=45555,
+    show_default=True,
+    help="The port; 0 takes any free one.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="How many requests are answered at once.",
+)
+@click.option(
+    "--allow-remote-without-auth",
+    "allow_remote",
+    is_flag=True,
+    help="Listen on an address that other machines can reach although nobody has to log in: whoever "
+    "reaches the port may invoke, see and delete every image, and change the settings. Meant for a "
+    "private network, or behind a proxy that checks who comes.",
+)
+@click.option("--verbose", is_flag=True, help="Log more than warnings to stderr.")
+@place_options
+def serve_command(
+    place: Place, *, host: str, port: int, threads: int, allow_remote: bool, verbose: bool
+) -> None:
+    """Serve the JSON API until Ctrl-C or SIGTERM.
+
+    Unfinished invocations run again when the server starts on the same data.
+    """
+    import logging
+
+    from stretto.api.serve import serve
+    from stretto.api.wire import Address
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of every burst
+    serve(
+        Address(host=host, port=port),
+        place.folders.root,
+        plugins_file=place.plugins_file,
+        threads=threads,
+        allow_remote=allow_remote,
+        tell=click.echo,
+    )
