@@ -34,7 +34,8 @@ def checked(owner: type[T], values: Mapping[str, object]) -> tuple[T | None, lis
     """
     from pydantic import ValidationError
 
-    hints = hints_of(owner)
+    shape: Any = owner  # a type variable is not hashable to the type checker
+    hints = hints_of(shape)
     fit: dict[str, object] = {}
     faults: list[Fault] = []
     for name, value in values.items():
@@ -43,7 +44,7 @@ def checked(owner: type[T], values: Mapping[str, object]) -> tuple[T | None, lis
         if not found:
             fit[name] = _loosened(value, hints[name])
     try:
-        made: T = _adapter(owner).validate_python(fit)
+        made: T = _adapter(shape).validate_python(fit)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
         return None, faults + [_fault(owner, detail) for detail in details]
@@ -96,13 +97,13 @@ def expected(hint: Any) -> str:
 
 
 @cache
-def hints_of(owner: type[Any]) -> dict[str, Any]:
+def hints_of(owner: Any) -> dict[str, Any]:
     """Give the annotations of a dataclass with their bounds."""
     return get_type_hints(owner, include_extras=True)
 
 
 @cache
-def _adapter(owner: type[Any]) -> Any:
+def _adapter(owner: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(owner)

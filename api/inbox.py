@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from stretto.host.contracts.images import ImageRef
 from stretto.host.errors import Fault, InvalidRequestError
 from stretto.host.settings import Folders, Settings
@@ -139,7 +139,7 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "unknown format"
     return shown(str(error) or type(error).__name__).strip('"')
 

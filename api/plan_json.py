@@ -26,11 +26,12 @@ def plan_from_json(stored: Mapping[str, Any]) -> Plan:
             f"The plan has version {version!r}; this host reads version {PLAN_VERSION}. Invoke it anew."
         )
     try:
-        return _adapter().validate_python(resolved)
+        plan: Plan = _adapter().validate_python(resolved)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadRequestError(f"The plan cannot be read: {where}: {first['msg']}. Invoke it anew.") from error
+    return plan
 
 
 @cache

@@ -1,1 +1,16 @@
-"""One module a group of routes."""
+"""Every route of the API; one module a subject."""
+
+from __future__ import annotations
+
+from . import files, history, invocations, lists, settings, system
+
+__all__ = ["ROUTES"]
+
+ROUTES = (
+    *system.ROUTES,
+    *invocations.ROUTES,
+    *files.ROUTES,
+    *history.ROUTES,
+    *lists.ROUTES,
+    *settings.ROUTES,
+)

@@ -1,0 +1,146 @@
+"""The Bottle application: routes, the wire rules that hold everywhere, and errors into the envelope."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote
+
+import bottle
+from stretto.host.errors import BadRequestError, NotFoundError, PayloadTooLargeError
+
+from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
+from .routes import ROUTES
+from .routing import NO_AUTH, Call, Data, FileReply, JsonReply, RawReply, Reply, Route, Services, services_of
+from .store import PonyJobStore
+
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
+
+__all__ = ["build_app", "too_large"]
+
+_log = logging.getLogger(__name__)
+
+MAX_QUERY_FIELDS = 1000
+
+
+def build_app(host: Host, store: PonyJobStore) -> bottle.Bottle:
+    """Make the WSGI application over an open host and the store that it was opened with."""
+    services = services_of(host, store)
+    app = bottle.Bottle(autojson=False)
+    app.add_hook("before_request", _enter)
+    app.default_error_handler = _router_error
+    for route in ROUTES:
+        app.route(route.path, route.method, callback=_callback(route, services))
+    return app
+
+
+def too_large(limit: int) -> PayloadTooLargeError:
+    """Say that a body is over `limit` bytes."""
+    return PayloadTooLargeError(
+        f"The body has more than {limit} bytes (setting max_body_bytes); send smaller images, or fewer"
+    )
+
+
+def _enter() -> None:
+    environ = bottle.request.environ
+    if environ["REQUEST_METHOD"] == "OPTIONS":
+        raise _response(200, b"", MEDIA_TYPE)
+    environ["PATH_INFO"] = environ["PATH_INFO"].rstrip("/") or "/"
+
+
+def _callback(route: Route, services: Services) -> Callable[..., bottle.HTTPResponse]:
+    def answer(**names: str) -> bottle.HTTPResponse:
+        try:
+            params = _params(bottle.request.environ.get("QUERY_STRING", ""))
+            limit = services.host.settings.max_body_bytes
+            call = Call(
+                services=services, user=NO_AUTH, params=params, names=names, read=lambda: _read(limit)
+            )
+            return _translated(route.handle(call), params)
+        except Exception as error:  # noqa: BLE001  # the one place where errors become answers
+            return _refusal(error)
+
+    return answer
+
+
+def _params(query: str) -> dict[str, list[str]]:
+    # WSGI hands bytes over as latin-1; names and values are UTF-8.
+    try:
+        raw = parse_qs(
+            query.encode("latin-1").decode("utf-8", "replace"),
+            keep_blank_values=True,
+            max_num_fields=MAX_QUERY_FIELDS,
+        )
+    except ValueError as error:
+        raise BadRequestError(f"The query string cannot be read ({error}); shorten it") from error
+    return raw
+
+
+def _read(limit: int) -> bytes:
+    length = bottle.request.content_length
+    if length > limit:
+        raise too_large(limit)
+    body: bytes = bottle.request.environ["wsgi.input"].read(limit + 1 if length < 0 else length)
+    if len(body) > limit:
+        raise too_large(limit)
+    return body
+
+
+def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPResponse:
+    match reply:
+        case Data():
+            return _response(200, success(params, json_text(reply.value), reply.count), MEDIA_TYPE)
+        case JsonReply():
+            return _response(200, success(params, reply.text, reply.count), MEDIA_TYPE)
+        case RawReply():
+            return _aged(_response(200, reply.body, reply.media_type), reply.max_age_s)
+        case FileReply():
+            return _aged(_file(reply), reply.max_age_s)
+
+
+def _file(reply: FileReply) -> bottle.HTTPResponse:
+    # static_file sees to ranges, If-Modified-Since and HEAD
+    response = bottle.static_file(reply.path.name, root=str(reply.path.parent), mimetype=reply.media_type)
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        raise NotFoundError(f"No image at {reply.path.name}")
+    response.set_header("Content-Disposition", f'inline; filename="{quote(reply.path.name)}"')
+    for name, value in CORS.items():
+        response.set_header(name, value)
+    return response
+
+
+def _aged(response: bottle.HTTPResponse, max_age_s: int | None) -> bottle.HTTPResponse:
+    if max_age_s is not None:
+        response.set_header("Cache-Control", f"max-age={max_age_s}")
+    return response
+
+
+def _refusal(error: Exception) -> bottle.HTTPResponse:
+    status, title, details = errors_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("%s %s failed", bottle.request.method, bottle.request.path, exc_info=error)
+    return _response(status, failure(status, title, details), MEDIA_TYPE)
+
+
+def _router_error(error: Any) -> bottle.HTTPResponse:
+    """Answer what Bottle itself raised: no such route or method (both 404), or a fault of its own."""
+    if error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        method = bottle.request.environ["REQUEST_METHOD"]
+        return _refusal(NotFoundError(f"No handler found matching method {method} and path {_asked_path()}."))
+    cause = error.exception
+    return _refusal(cause if isinstance(cause, Exception) else BadRequestError(str(error.body)))
+
+
+def _asked_path() -> str:
+    # still percent-encoded, as it was asked for
+    environ = bottle.request.environ
+    asked = environ.get("REQUEST_URI") or quote(environ.get("bottle.raw_path", "").encode("latin-1"))
+    path: str = asked.partition("?")[0]
+    return path
+
+
+def _response(status: int, body: bytes, media_type: str) -> bottle.HTTPResponse:
+    return bottle.HTTPResponse(body, status, {"Content-Type": media_type, **CORS})

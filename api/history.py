@@ -1,0 +1,161 @@
+"""Reading and removing invocations: what pollers and history see of the `invocation` table.
+
+Stored plans are spliced into answers as text; decoding them would cost more than the query.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pony.orm import db_session
+from stretto.host.contracts.ports import JobStatus
+from stretto.host.errors import NotFoundError, StateConflictError
+
+from .entities import Records
+from .envelope import iso_local, json_text
+from .listing import Column, Listing
+
+__all__ = [
+    "HISTORY_COLUMNS",
+    "Counts",
+    "InvocationRow",
+    "counts",
+    "find",
+    "history",
+    "last_id",
+    "remove",
+    "since",
+]
+
+DURATION = "COALESCE(finished - started, 0.0)"
+HISTORY_COLUMNS = {
+    "duration": Column(sql=DURATION, kind="real"),
+    "error": Column(sql="error", kind="text"),
+    "id": Column(sql="uuid", kind="text"),
+    "outputs": Column(sql="outputs", kind="integer"),
+    "plan": Column(sql="plan", kind="json"),
+    "started": Column(sql="started", kind="time"),
+    "user_id": Column(sql="user_id", kind="integer"),
+}
+ROW = "id, uuid, user_id, status, started, finished, total, images, error"
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRow:
+    """One invocation without its plan; times are Unix seconds, `total` is in progress ticks."""
+
+    id: int
+    uuid: str
+    user_id: int
+    status: JobStatus
+    started: float
+    finished: float | None
+    total: int
+    images: tuple[str, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many invocations work, wait, and were there since the row `since`."""
+
+    processing: int
+    queued: int
+    total: int
+
+
+def find(records: Records, uuid: str, user_id: int) -> InvocationRow:
+    """Give one of a user's invocations; raises NotFoundError."""
+    with db_session:
+        rows = records.database.select(
+            f"SELECT {ROW} FROM invocation WHERE uuid = $uuid AND user_id = $user",  # noqa: S608  # a constant
+            {},
+            {"uuid": uuid, "user": user_id},
+        )
+    if not rows:
+        raise NotFoundError(f"No invocation matching UUID {uuid}")
+    return _row(rows[0])
+
+
+def since(records: Records, after_id: int, user_id: int) -> list[InvocationRow]:
+    """Give a user's invocations that came after a row, and those that are not over, oldest first."""
+    with db_session:
+        rows = records.database.select(
+            f"SELECT {ROW} FROM invocation WHERE user_id = $user "  # noqa: S608  # a constant
+            "AND (id > $after OR status IN ('queued', 'processing')) ORDER BY id",
+            {},
+            {"user": user_id, "after": after_id},
+        )
+    return [_row(row) for row in rows]
+
+
+def last_id(records: Records) -> int:
+    """Give the id of the newest invocation, 0 when there is none."""
+    with db_session:
+        return int(records.database.select("SELECT COALESCE(MAX(id), 0) FROM invocation")[0])
+
+
+def counts(records: Records, after_id: int) -> Counts:
+    """Count invocations for `GET /api`."""
+    with db_session:
+        processing, queued, total = records.database.select(
+            "SELECT (SELECT COUNT(*) FROM invocation WHERE status = 'processing'), "
+            "(SELECT COUNT(*) FROM invocation WHERE status = 'queued'), "
+            "(SELECT COUNT(*) FROM invocation WHERE id > $after)",
+            {},
+            {"after": after_id},
+        )[0]
+    return Counts(processing=processing, queued=queued, total=max(total, processing + queued))
+
+
+def history(records: Records, listing: Listing, user_id: int) -> tuple[str, int]:
+    """Give a page of a user's history as a JSON list, and the number of all that match."""
+    where = f"WHERE user_id = $user{listing.where}"
+    values = {**listing.values, "user": user_id, "limit": listing.limit, "offset": listing.offset}
+    with db_session:
+        rows = records.database.select(
+            f"SELECT {DURATION} AS duration, error, uuid, outputs, plan, started, user_id "  # noqa: S608  # only Column.sql
+            f"FROM invocation {where} {listing.order} LIMIT $limit OFFSET $offset",
+            {},
+            values,
+        )
+        count = records.database.select(f"SELECT COUNT(*) FROM invocation {where}", {}, values)[0]  # noqa: S608  # the same
+    return f"[{', '.join(_history_json(row) for row in rows)}]", int(count)
+
+
+def remove(records: Records, uuid: str, user_id: int) -> None:
+    """Delete a row; raises NotFoundError, or StateConflictError while the worker has it."""
+    with db_session(immediate=True):
+        row = records.invocation.get_for_update(uuid=uuid, user_id=user_id)
+        if row is None:
+            raise NotFoundError(f"No invocation with ID {uuid}")
+        if row.status == JobStatus.PROCESSING:
+            raise StateConflictError(f"The invocation {uuid} is being stopped; delete it when it has ended")
+        row.delete()
+
+
+def _row(row: Sequence[Any]) -> InvocationRow:
+    number, uuid, user_id, status, started, finished, total, images, error = row
+    return InvocationRow(
+        number,
+        uuid,
+        user_id,
+        JobStatus(status),
+        started,
+        finished,
+        total,
+        tuple(json.loads(images)),
+        error,
+    )
+
+
+def _history_json(row: Sequence[Any]) -> str:
+    duration, error, uuid, outputs, plan, started, user_id = row
+    return (
+        f'{{"type": "DiffusionInvocation", "attributes": {{"duration": {json_text(duration)}, '
+        f'"error": {json_text(error)}, "id": {json_text(uuid)}, "outputs": {outputs}, "plan": {plan}, '
+        f'"started": "{iso_local(started)}", "user_id": {user_id}}}}}'
+    )

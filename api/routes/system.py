@@ -1,0 +1,50 @@
+"""How the host is, and which plugins it has."""
+
+from __future__ import annotations
+
+import time
+
+from stretto.host.runtime.gpu import gpu_snapshot
+
+from ..history import counts
+from ..routing import Call, Data, Reply, Route
+
+__all__ = ["ROUTES"]
+
+
+def show_status(call: Call) -> Reply:
+    """Give status, counts, graphics card, version and uptime."""
+    services = call.services
+    jobs = counts(services.store.records, services.before)
+    return Data(
+        {
+            "status": services.host.status(),
+            "system": {
+                "downloads": {"active": 0, "queued": 0, "total": 0},
+                "invocations": {"active": jobs.processing > 0, "queued": jobs.queued, "total": jobs.total},
+            },
+            "gpu": gpu_snapshot(),
+            "version": services.host.version,
+            "uptime": round(time.monotonic() - services.started, 6),
+        }
+    )
+
+
+def list_plugins(call: Call) -> Reply:
+    """Give one row a plugin, those that are off or broken too, with the reason."""
+    return Data(
+        [
+            {
+                "name": row.name,
+                "version": row.version,
+                "origin": row.origin,
+                "offers": {kind: list(names) for kind, names in row.offers.items()},
+                "status": row.status,
+                "reason": row.reason,
+            }
+            for row in call.services.host.plugins()
+        ]
+    )
+
+
+ROUTES = (Route("GET", "/api", show_status), Route("GET", "/api/plugins", list_plugins))

@@ -1,0 +1,156 @@
+"""What a route is: a method, a path, and a function from a call to a reply. Knows nothing of Bottle."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stretto.host.errors import BadRequestError
+from stretto.host.settings import Folders
+
+from .history import last_id
+from .settings_store import SettingsStore
+from .store import PonyJobStore
+
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
+
+__all__ = [
+    "NO_AUTH",
+    "Call",
+    "Data",
+    "FileReply",
+    "Handler",
+    "JsonReply",
+    "RawReply",
+    "Reply",
+    "Route",
+    "Services",
+    "User",
+]
+
+YEAR_S = 31536000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who calls."""
+
+    id: int
+    username: str
+    admin: bool
+
+
+# Without authentication every caller is this superuser, whatever token is sent.
+NO_AUTH = User(id=0, username="noauth", admin=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What handlers work with; made once for a server."""
+
+    host: Host
+    store: PonyJobStore
+    settings: SettingsStore
+    started: float = field(default_factory=time.monotonic)
+    # the newest invocation when the server started; what came later is "since start"
+    before: int
+
+    @property
+    def folders(self) -> Folders:
+        """Give the data directory's folders."""
+        return self.host.folders
+
+
+def services_of(host: Host, store: PonyJobStore) -> Services:
+    """Gather what handlers need around a host and its store."""
+    records = store.records
+    return Services(host=host, store=store, settings=SettingsStore(records), before=last_id(records))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request as handlers see it: `params` is the query string, `names` the path's parts."""
+
+    services: Services
+    user: User
+    params: Mapping[str, list[str]]
+    names: Mapping[str, str]
+    read: Callable[[], bytes]
+
+    def body(self) -> dict[str, object]:
+        """Parse the body, whatever its Content-Type; an empty one is {}.
+
+        Raises BadRequestError for anything but a JSON object.
+        """
+        raw = self.read()
+        if not raw.strip():
+            return {}
+        try:
+            value = json.loads(raw, parse_constant=_no_constant)
+        except RecursionError as error:
+            raise BadRequestError("The body nests too deep to be read; send a flat JSON object") from error
+        except (
+            ValueError
+        ) as error:  # JSONDecodeError, UnicodeDecodeError, and integers of thousands of digits
+            raise BadRequestError(f"The body is not JSON ({error}); send a JSON object") from error
+        if not isinstance(value, dict):
+            raise BadRequestError(
+                f'The body is a JSON {type(value).__name__}; send an object, such as {{"prompt": "..."}}'
+            )
+        return value
+
+
+def _no_constant(word: str) -> object:
+    raise ValueError(f"{word} is no JSON")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A value for `data`."""
+
+    value: object
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReply:
+    """JSON text for `data`, sent as it stands."""
+
+    text: str
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReply:
+    """A file, shown inline; `max_age_s` None lets clients decide."""
+
+    path: Path
+    media_type: str
+    max_age_s: int | None = YEAR_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawReply:
+    """Bytes without an envelope."""
+
+    body: bytes
+    media_type: str
+    max_age_s: int | None = YEAR_S
+
+
+Reply = Data | JsonReply | FileReply | RawReply
+Handler = Callable[[Call], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method and path (`<name>` is a part without slashes, `<name:path>` takes them too)."""
+
+    method: str
+    path: str
+    handle: Handler

@@ -1,0 +1,153 @@
+"""Waitress with the contract's wire rules before the application is asked: limits, and errors as JSON.
+
+A body that is too large is refused at its headers; what the client still sends is read and
+dropped for a while, so that it gets to see the answer instead of a reset connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from stretto.host.errors import BadRequestError, PayloadTooLargeError
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import create_server
+from waitress.task import ErrorTask
+
+from .app import too_large
+from .envelope import CORS, MEDIA_TYPE, errors_of, failure
+
+__all__ = ["Address", "bind", "finish", "listen", "serve_until"]
+
+LINGER_S = 10.0
+DRAIN_BYTES = 2**18  # a read
+FLUSH_S = 5.0
+POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server listens; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+
+def bind(address: Address) -> socket.socket:
+    """Give a socket bound to the first address of a host name, IPv4 preferred; raises OSError."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, place = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(place)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def listen(application: Any, bound: socket.socket, *, threads: int, body_limit: Callable[[], int]) -> Any:
+    """Make a Waitress server on a bound socket; `body_limit` gives bytes and is asked for each request."""
+    server = create_server(application, sockets=[bound], threads=threads, ident=None)
+    server.channel_class = type("Channel", (_Channel,), {"parser_class": _parser(body_limit)})
+    return server
+
+
+def serve_until(server: Any, stopped: Callable[[], bool]) -> None:
+    """Answer requests until `stopped`; `server.pull_trigger()` makes it look at once."""
+    while not stopped():
+        server.asyncore.loop(timeout=POLL_S, map=server._map, use_poll=True, count=1)  # noqa: SLF001  # no other way to its map
+
+
+def finish(server: Any) -> None:
+    """Stop accepting, let running requests end and their answers go out, then close everything."""
+    server.asyncore.dispatcher.close(server)
+    deadline = time.monotonic() + FLUSH_S
+    while time.monotonic() < deadline and any(
+        channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values())
+    ):
+        server.asyncore.loop(timeout=0.05, map=server._map, use_poll=True, count=1)  # noqa: SLF001  # the same
+    server.task_dispatcher.shutdown(cancel_pending=True, timeout=FLUSH_S)
+    server.trigger.close()
+    server.asyncore.close_all(server._map)  # noqa: SLF001  # the same
+
+
+def _parser(body_limit: Callable[[], int]) -> type[Any]:
+    class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+        """Reads one request within the limit of the moment."""
+
+        def __init__(self, adj: Any) -> None:
+            limit = body_limit()
+            bounded = SimpleNamespace(
+                max_request_header_size=adj.max_request_header_size,
+                max_request_body_size=limit + 1,  # Waitress refuses a body of exactly its limit
+                inbuf_overflow=adj.inbuf_overflow,
+                url_scheme=adj.url_scheme,
+                limit=limit,
+            )
+            super().__init__(bounded)
+
+        def received(self, data: bytes) -> int:
+            consumed: int = super().received(data)
+            if self.error is not None:
+                self.expect_continue = False  # or the client would be asked for the body all the same
+            return consumed
+
+    return Parser
+
+
+class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """Answers what Waitress refused, in the envelope."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        if error.code == PayloadTooLargeError.status:
+            self.channel.lingers = True
+            status, title, details = errors_of(too_large(self.request.adj.limit))
+        else:
+            status, title, details = error.code, BadRequestError.title, (f"{error.reason}: {error.body}",)
+        body = failure(status, title, details)
+        self.status = f"{status} {error.reason}"
+        self.response_headers += [("Content-Type", MEDIA_TYPE), *CORS.items()]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    """One connection; after a refused body it lingers (RFC 9112, 9.6)."""
+
+    error_task_class = _ErrorTask
+    lingers = False
+    lingers_until: float | None = None
+
+    def readable(self) -> bool:
+        return self.lingers_until is not None or bool(super().readable())
+
+    def handle_read(self) -> None:
+        if self.lingers_until is None:
+            super().handle_read()
+            return
+        try:
+            data = self.recv(DRAIN_BYTES)  # closes this channel itself at the end of the stream
+        except OSError:
+            data = b""
+        if self.connected and (not data or time.monotonic() > self.lingers_until):
+            self.handle_close()
+
+    def handle_close(self) -> None:
+        if not self.lingers or self.lingers_until is not None:
+            super().handle_close()
+            return
+        self.lingers_until = time.monotonic() + LINGER_S
+        self.will_close = False
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:  # the client is gone already
+            super().handle_close()
