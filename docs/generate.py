@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code: commands, hooks, settings and errors.
+"""Writes the reference pages that follow from the code: commands, hooks, settings, errors, HTTP.
 
 `python docs/generate.py` writes them; a test compares them with what stands in the repository.
 """  # noqa: INP001 - a script beside the pages, not a package
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import click
 import stretto.host.errors as errors_module
+from http_page import http_parts
 from stretto.api.cli.main import cli
 from stretto.host.hookspecs import PROJECT, HostSpecs
 from stretto.host.settings import Settings
+from value_words import default_words, table, value_words
 
 __all__ = ["pages", "write"]
 
@@ -46,7 +47,13 @@ SETTINGS = {
 
 def pages() -> dict[str, str]:
     """Give each generated page's text by its file name under docs/reference."""
-    return {"cli.md": _cli(), "hooks.md": _hooks(), "settings.md": _settings(), "errors.md": _errors()}
+    return {
+        "cli.md": _cli(),
+        "hooks.md": _hooks(),
+        "settings.md": _settings(),
+        "errors.md": _errors(),
+        "http.md": _page("The JSON API", *http_parts()),
+    }
 
 
 def write() -> None:
@@ -121,33 +128,15 @@ def _settings() -> str:
     )
     hints = get_type_hints(Settings, include_extras=True)
     rows = [
-        f"| `{field.name}` | {_values(hints[field.name])} | `{json.dumps(field.default)}` | {SETTINGS[field.name]} |"
+        (
+            f"`{field.name}`",
+            value_words(hints[field.name]),
+            f"`{default_words(field.default)}`",
+            SETTINGS[field.name],
+        )
         for field in dataclasses.fields(Settings)
     ]
-    return _page(
-        "Settings",
-        intro,
-        "\n".join(["| setting | values | default | what it does |", "|---|---|---|---|", *rows]),
-    )
-
-
-def _values(hint: Any) -> str:
-    """Say in words which values a type hint admits."""
-    if hint is type(None):
-        return "null"
-    name = getattr(hint, "__name__", "")
-    if isinstance(hint, type):
-        return {"bool": "true, false", "int": "integer", "float": "number", "str": "text"}[name]
-    bounds = getattr(hint, "__metadata__", ())
-    if bounds:
-        limits = {type(bound).__name__: bound for bound in bounds}
-        low = f" from {limits['Ge'].ge}" if "Ge" in limits else ""
-        high = f" to {limits['Le'].le}" if "Le" in limits else ""
-        return f"{_values(hint.__origin__)}{low}{high}"
-    parts = get_args(hint)
-    if all(isinstance(part, str) for part in parts):
-        return ", ".join(f'"{part}"' for part in parts)
-    return ", ".join(_values(part) for part in parts)
+    return _page("Settings", intro, table(("setting", "values", "default", "what it does"), rows))
 
 
 def _errors() -> str:
@@ -157,11 +146,15 @@ def _errors() -> str:
         "and what would do.\nThe command exits with 2 for a `BadRequestError` and what hangs under it, with 1 for the rest."
     )
     rows = [
-        f"| `{kind.title}` | {kind.status} | `{kind.__name__}` | {' '.join((kind.__doc__ or '').split())} |"
+        (f"`{kind.title}`", str(kind.status), f"`{kind.__name__}`", " ".join((kind.__doc__ or "").split()))
         for kind in _error_classes()
     ]
-    table = "\n".join(["| title | status | class | when |", "|---|---|---|---|", *rows])
-    return _page("Errors", intro, table, f"```text\n{tree.split(chr(10), 2)[2]}\n```")
+    return _page(
+        "Errors",
+        intro,
+        table(("title", "status", "class", "when"), rows),
+        f"```text\n{tree.split(chr(10), 2)[2]}\n```",
+    )
 
 
 def _error_classes() -> list[Any]:

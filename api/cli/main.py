@@ -15,10 +15,10 @@ __all__ = ["COMMANDS", "cli", "main"]
 # name -> where it stands ("module:attribute") and its line in `stretto --help`
 COMMANDS = {
     "doctor": ("doctor:doctor_command", "Say what is here, what is not, and how to close each gap."),
-    "invoke": ("invoke:invoke_command", "Draw an image in this process, no server needed."),
+    "invoke": ("invoke:invoke_command", "Draw PROMPT in this process, no server needed."),
     "models": ("models:models_group", "Show which models there are and where they stand."),
     "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
-    "serve": ("serve:serve_command", "Serve the JSON API."),
+    "serve": ("serve:serve_command", "Serve the JSON API until Ctrl-C or SIGTERM."),
 }
 
 FAILED = 1

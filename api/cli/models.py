@@ -38,7 +38,7 @@ def _opened(place: Place) -> Iterator[Host]:
 @as_json
 @place_options
 def list_command(place: Place, *, as_json: bool) -> None:
-    """List the models that can be asked for: those that plugins ship, then those in the model folders."""
+    """List the models that plugins ship, then those in the model folders."""
     with _opened(place) as host:
         found = [_values(file, origin) for file, origin in _models(host)]
     if as_json:

@@ -94,11 +94,15 @@ def test_a_value_that_cannot_be_is_usage(
     assert said in captured.err
 
 
-def test_a_failure_is_1_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["invoke", "a red circle", "--set", "model=no-such-model.safetensors"]) == 1
+def test_a_failure_is_1_with_its_reason(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = data_dir / "models" / "checkpoint"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "torn.safetensors").write_bytes(b"half a header")
+    assert run(["invoke", "a red circle", "--set", "model=torn.safetensors"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "no-such-model.safetensors" in captured.err
+    assert captured.err.startswith("stretto: WeightsError: ")
+    assert "torn.safetensors" in captured.err
 
 
 def test_json_is_one_object_and_the_image_carries_its_plan(

@@ -85,7 +85,7 @@ def test_group_help_says_what_each_command_says_of_itself() -> None:
     for name, (_, line) in command.COMMANDS.items():
         found = command.cli.get_command(context, name)
         assert found is not None
-        assert found.get_short_help_str(limit=200) == line.rstrip("."), name
+        assert found.get_short_help_str(limit=200) == line, name
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,140 @@
+"""The reference page of the JSON API: prose, and tables of routes and parameters from the code."""  # noqa: INP001 - beside the pages, not a package
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_type_hints
+
+from stretto.api.parse import ALIASES
+from stretto.api.routes import ROUTES
+from stretto.host.contracts.images import ImageRef
+from stretto.host.contracts.request import Adapter, InvocationRequest
+from stretto.host.planning.defaults import DONE
+from value_words import default_words, table, value_words
+
+__all__ = ["http_parts"]
+
+INTRO = """
+`stretto serve` answers at `http://127.0.0.1:45555` unless `--host` and `--port` say otherwise. Without
+authentication, which is how it starts, every caller is the user `noauth` and may do everything; so it listens
+to this machine alone unless it is told that it may be reached.
+
+Bodies are JSON objects, whatever their Content-Type says. Answers are `application/vnd.api+json`:
+"""
+ENVELOPES = """
+```json
+{"meta": {"params": {}}, "data": {"status": "queued", "uuid": "0123456789abcdef0123456789abcdef"}}
+```
+
+```json
+{"errors": [{"status": "400", "title": "BadRequestError", "detail": "width: ..."}]}
+```
+
+A fault in a body is answered with 400 before anything is queued, one entry a fault, each beginning with the
+field. Titles and statuses are on [their page](errors.md). `OPTIONS` is answered everywhere, and every answer has
+CORS headers. A trailing slash makes no difference.
+"""
+LIFE = """
+## An invocation
+
+`POST /api/invoke` answers with `status` and `uuid` once the job is in the database. `GET /api/invocation/<uuid>`
+says how far it is:
+
+- `queued`: it waits; nothing else is said.
+- `processing`: `step` of `total`, `progress` from 0 to 1, `rate` in iterations a second, `duration` in seconds,
+  `task` in words, and in `images` the intermediates so far.
+- `completed`: `images`, each to be fetched from `/api/invocation/` and the entry, such as `images/<uuid>_0.png`.
+- `error`: `message` says why.
+
+A server that is killed takes the job up again when it starts: what was queued is run, and what was running is run
+once more. A PNG holds the whole plan in its text chunk `stretto:plan`.
+"""
+PARAMETERS = """
+## Parameters of `POST /api/invoke`
+
+All are optional; null is the same as leaving one out. Keys that are not known are logged and ignored. `stretto
+invoke` takes the same with `--set`.
+"""
+LISTS = """
+## Lists
+
+`GET /api/invocation-history` takes `limit` (100 unless set; 0 for all), `offset`, `sort=column:desc`,
+`ilike=column:text` (part of the text, any of several) and `filter=column:value` (equal, all of several). `count` in
+`meta` is how many there are before limit and offset.
+
+```sh server
+curl -sf 'http://127.0.0.1:45555/api/invocation-history?sort=started:desc&limit=5'
+curl -sf http://127.0.0.1:45555/api/settings -d '{"idle_timeout_s": 60}'
+```
+"""
+
+MEANINGS = {
+    "model": "A model that a plugin ships, or a file or folder in the model folders; null is the setting `model`.",
+    "model_type": "Which kind is meant, if a name could be several.",
+    "size": "The side of a window, and of the image unless `width` and `height` are given; null is the model's own.",
+    "vae": "A named VAE instead of the model's own.",
+    "precision": "What the networks compute in; null is the setting `precision`.",
+    "prompt": "What to draw. Of any length; `(word:1.2)` and `((word))` weigh.",
+    "negative_prompt": "What to keep away from.",
+    "model_prompt": "Words that belong to a model; joined to the prompt with less weight.",
+    "model_negative_prompt": "The same for the negative prompt.",
+    "width": "Any number; drawn in multiples of 8 and cropped back.",
+    "height": "As `width`.",
+    "seed": "0 is a seed; null draws one, which the plan records.",
+    "samples": "How many images.",
+    "num_inference_steps": "Denoising steps; null is 40.",
+    "guidance_scale": "How strictly the prompt is followed; null is 7.",
+    "scheduler": "A noise scheduler; null is the model's own.",
+    "multi_scheduler": "The scheduler where the image has more than one window.",
+    "chunking_size": "How far windows move, in pixels; 0 draws in one window.",
+    "chunking_blur": "Over how many pixels windows are blended.",
+    "image": "An image to start from: a data URI, or a path in the server's `images` or `inputs` folder.",
+    "strength": "How far to go from `image`: 0 keeps it, 1 forgets it.",
+    "fit": "How `image` is brought to `width` and `height`.",
+    "anchor": "Where `image` stays when it is fitted.",
+    "outscale": "How many times larger the result is; needs `upscale`.",
+    "upscale": "An upscaler, or one for each doubling.",
+    "upscale_iterative": "Enlarge by doublings instead of at once.",
+    "intermediates": "Whether images are decoded on the way.",
+    "image_callback_steps": "After how many steps each.",
+}  # fmt: skip
+
+
+def http_parts() -> list[str]:
+    """Give the page's parts, in order; a parameter without a line in MEANINGS fails."""
+    rows = [
+        (route.method, f"`{route.path}`", (route.handle.__doc__ or "").split("\n")[0]) for route in ROUTES
+    ]
+    return [
+        INTRO,
+        ENVELOPES,
+        LIFE,
+        "## Calls",
+        table(("method", "path", "what it does"), rows),
+        PARAMETERS,
+        table(("parameter", "values", "default", "what it does"), _parameters()),
+        "Also understood: "
+        + ", ".join(f"`{alias}` for `{name}`" for alias, name in sorted(ALIASES.items()))
+        + ".",
+        "Part of the contract, and answered with 501 by this version when set: " + ", ".join(_later()) + ".",
+        LISTS,
+    ]
+
+
+def _parameters() -> list[tuple[str, ...]]:
+    hints = get_type_hints(InvocationRequest, include_extras=True)
+    named = {ImageRef: "data URI, path", Adapter: 'text, {"model", "weight"}'}
+    return [
+        (
+            f"`{field.name}`",
+            value_words(hints[field.name], named),
+            f"`{default_words(field.default)}`",
+            MEANINGS[field.name],
+        )
+        for field in dataclasses.fields(InvocationRequest)
+        if field.name in DONE and field.name != "defaults"
+    ]
+
+
+def _later() -> list[str]:
+    return [f"`{field.name}`" for field in dataclasses.fields(InvocationRequest) if field.name not in DONE]
