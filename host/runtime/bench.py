@@ -93,7 +93,8 @@ class JobBench:
         self._task = task
         measured = self._rate.mark(now, self._step)
         due = now - self._reported_at >= _REPORT_S
-        if due or self._fresh or self._step == self._total or self._reported <= 0:
+        first = self._reported < min(self._step, 1)
+        if due or first or self._fresh or self._step == self._total:
             self._report(now, rate or measured)
         self._check()
 
@@ -130,7 +131,7 @@ class JobBench:
         begun = time.monotonic()
         self.publish(StepStarted(job=self.job, task=task))
         yield
-        if self._step != self._reported:
+        if self._step > max(self._reported, 0):
             self._report(time.monotonic(), None)
         self.publish(StepFinished(job=self.job, task=task, seconds=time.monotonic() - begun))
 

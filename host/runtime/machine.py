@@ -16,10 +16,29 @@ from ..errors import WeightsError
 if TYPE_CHECKING:
     from ..engine.pool import ModelPool
 
-__all__ = ["Machine", "Memo", "pool_budget_bytes"]
+__all__ = ["Machine", "Memo", "offline", "pool_budget_bytes"]
 
 _MEMO_ENTRIES = 128  # SDXL's text embeddings are 0.6 MB a prompt
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+# Read by the hub's libraries when they are first imported.
+_HUB = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Have the hub's libraries neither ask the network nor draw bars; all weights are local files."""
+    before = {name: os.environ.get(name) for name in _HUB}
+    os.environ.update(_HUB)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 class Memo:
@@ -64,16 +83,15 @@ class Machine:
     @contextmanager
     def open(cls, host: HostView) -> Iterator[Self]:
         """Find the device and make an empty pool; models leave it at the end."""
-        # The hub's libraries read these when they are imported; all weights are local files.
-        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-        from ..engine.device import pick_device
+        with offline():
+            from ..engine.device import pick_device
 
-        machine = cls(host, pick_device(None))
-        try:
-            yield machine
-        finally:
-            machine.memo.clear()
-            machine.pool.close()
+            machine = cls(host, pick_device(None))
+            try:
+                yield machine
+            finally:
+                machine.memo.clear()
+                machine.pool.close()
 
     def precision(self, asked: Precision | None) -> Precision:
         """Decide what to compute in: what the plan says, else the settings, else the device's best."""

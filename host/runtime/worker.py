@@ -122,9 +122,8 @@ class _Line:
 
 
 def _bind_to_parent(parent_pid: int) -> None:
-    """Leave Ctrl-C to the parent, work offline, and die with the parent (at once on Linux)."""
+    """Leave Ctrl-C to the parent, and die with the parent (at once on Linux)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     if sys.platform == "linux":
         # The kernel watches the parent's thread that spawned us: the dispatcher, which lives as long as
         # the host takes jobs.

@@ -4,13 +4,16 @@ import threading
 import time
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from stretto.host.contracts.models import WeightFile, WeightKind
 from stretto.host.contracts.plan import Bounds, Node, Plan
-from stretto.host.contracts.ports import JobStatus
+from stretto.host.contracts.ports import Job, JobStatus
 from stretto.host.errors import TooManyRequestsError
+from stretto.host.runtime.bench import JobBench
 from stretto.host.runtime.host import Host
+from stretto.host.runtime.machine import Machine
 from stretto.host.settings import Folders, Settings
 
 
@@ -242,6 +245,27 @@ def open_host(stage: Any, tmp_path: Any) -> Any:
     yield open_
     for host in opened:
         host.close()
+
+
+@pytest.fixture(scope="session")
+def here(stage: Any, tmp_path_factory: Any) -> Any:
+    """Give an open host without a queue, and its machine in this process."""
+    folders = Folders(tmp_path_factory.mktemp("here"))
+    with Host.open(folders, Settings(), plugins_file=stage) as host, Machine.open(host) as machine:
+        yield host, machine
+
+
+@pytest.fixture
+def desk(here: Any) -> Any:
+    """Give a function that lays out a bench for a job of that prompt: the bench, and all that it told."""
+    host, machine = here
+
+    def lay(prompt: Any = "quick", *, cancelled: Any = lambda: False, number: Any = 0, **plan: Any) -> Any:
+        told: list[Any] = []
+        job = Job(uuid=uuid4().hex, user_id=0, plan=make_plan(prompt, **plan))
+        return JobBench(job, host, machine, tell=told.append, cancelled=cancelled, number=number), told
+
+    return lay
 
 
 @pytest.fixture(scope="module")
