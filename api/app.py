@@ -29,7 +29,7 @@ MAX_QUERY_FIELDS = 1000
 def build_app(host: Host, store: PonyJobStore) -> bottle.Bottle:
     """Make the WSGI application over an open host and the store that it was opened with."""
     services = services_of(host, store)
-    app = bottle.Bottle(autojson=False)
+    app = bottle.Bottle()
     app.add_hook("before_request", _enter)
     app.default_error_handler = _router_error
     for route in ROUTES:

@@ -1,0 +1,75 @@
+"""Fixtures of the API's tests: a database, a server that runs nothing, and one that is real."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stretto.api.app import build_app
+from stretto.api.entities import Records, open_database
+from stretto.api.store import PonyJobStore, database_file
+from stretto.api.wire import Address, bind, finish, listen, serve_until
+from stretto.host.runtime.host import Host
+from stretto.host.settings import Folders, Settings
+
+from .client import Client, Process, Still
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    made = Folders(tmp_path / "data")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def records(folders: Folders) -> Iterator[Records]:
+    opened = open_database(database_file(folders.root))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(records: Records) -> PonyJobStore:
+    return PonyJobStore(records)
+
+
+@pytest.fixture
+def plugins_file(tmp_path: Path) -> Path:
+    file = tmp_path / "plugins.toml"
+    file.write_text("[host]\nautoload = false\n")
+    return file
+
+
+@pytest.fixture
+def still(folders: Folders, store: PonyJobStore, plugins_file: Path) -> Iterator[Still]:
+    """A server in this process whose queue was never started: what is invoked waits for ever."""
+    host = Host.open(folders, Settings(), plugins_file=plugins_file, store=store)
+    bound = bind(Address(host="127.0.0.1", port=0))
+    server = listen(
+        build_app(host, store), bound, threads=4, body_limit=lambda: host.settings.max_body_bytes
+    )
+    ended = threading.Event()
+    thread = threading.Thread(target=serve_until, args=(server, ended.is_set))
+    thread.start()
+    client = Client(bound.getsockname()[1])
+    yield Still(client=client, host=host, store=store, folders=folders)
+    client.close()
+    ended.set()
+    server.pull_trigger()
+    thread.join()
+    finish(server)
+    bound.close()
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """`stretto serve` as a process, with its worker; shared, so leave settings as they were."""
+    process = Process(tmp_path_factory.mktemp("served"))
+    process.start()
+    yield process
+    process.stop()

@@ -1,0 +1,150 @@
+"""The wire rules that hold for every route."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from stretto.api.routing import Route
+from stretto.host.errors import UnsupportedError
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET,PUT,POST,DELETE,PATCH,OPTIONS,HEAD",
+    "Access-Control-Allow-Headers": (
+        "Origin,X-Requested-Width,Content-Type,Accept,Authorization,X-CSRFToken,X-API-Key"
+    ),
+}
+
+
+def assert_wire(answer, status):
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/vnd.api+json"
+    assert {name: answer.headers[name] for name in CORS} == CORS
+
+
+def test_success_has_meta_and_data(still):
+    answer = still.client.get("/api/settings?limit=1&limit=2&word=r%C3%A9l&empty=")
+    assert_wire(answer, 200)
+    assert set(answer.json) == {"meta", "data"}
+    assert answer.json["meta"] == {"params": {"limit": ["1", "2"], "word": ["rél"], "empty": [""]}}
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api//"])
+def test_trailing_slashes_are_stripped(still, path):
+    assert still.client.get(path).data["status"] == "idle"
+
+
+def test_post_with_a_trailing_slash(still):
+    assert still.client.post("/api/settings/", {"cache_mode": None}).data["cache_mode"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/api/settings"), ("GET", "/api/mod%20els"), ("PATCH", "/"), ("DELETE", "/api")]
+)
+def test_no_route_and_wrong_method_are_404(still, method, path):
+    answer = still.client.call(method, path + "?x=1")
+    assert_wire(answer, 404)
+    assert answer.json == {
+        "errors": [{
+            "status": "404",
+            "title": "NotFoundError",
+            "detail": f"No handler found matching method {method} and path {path}.",
+        }]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/api/invoke", "/nowhere/at/all", "/"])
+def test_options_on_any_path(still, path):
+    answer = still.client.call("OPTIONS", path)
+    assert_wire(answer, 200)
+    assert answer.body == b""
+
+
+@pytest.mark.parametrize("path", ["/api/settings", "/api/nowhere"])
+def test_head_is_get_without_a_body(still, path):
+    got, head = still.client.get(path), still.client.call("HEAD", path)
+    assert_wire(head, got.status)
+    assert head.body == b""
+    if got.status == 200:
+        assert head.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+@pytest.mark.parametrize("token", ["Bearer ", "Bearer deadbeef", "Basic x", ""])
+def test_any_token_will_do_without_authentication(still, token):
+    assert still.client.call("GET", "/api/settings", headers={"Authorization": token}).status == 200
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["application/json", "application/vnd.api+json", "application/x-www-form-urlencoded", "text/plain", "x"],
+)
+def test_content_type_of_a_body_is_ignored(still, media_type):
+    answer = still.client.call("POST", "/api/settings", {"model": "other"}, {"Content-Type": media_type})
+    assert answer.data["model"] == "other"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"[1]",
+        b'"text"',
+        b"null",
+        b'{"prompt": NaN}',
+        b'{"seed": Infinity}',
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b'{"seed": ' + b"9" * 10_000 + b"}",
+        b"\xff\xfe{}",
+        b'{"prompt": "\xff"}',
+    ],
+)
+def test_what_is_no_json_object_is_400(still, body):
+    answer = still.client.post("/api/invoke", body)
+    assert_wire(answer, 400)
+    assert answer.json["errors"][0]["title"] == "BadRequestError"
+    assert answer.details[0].startswith("The body ")
+    assert len(answer.details[0]) < 400
+
+
+def test_too_many_query_fields(still):
+    assert_wire(still.client.get("/api?" + "&".join(f"a{i}=1" for i in range(2000))), 400)
+
+
+def explode(_call):
+    raise RuntimeError("wires crossed")
+
+
+def decline(_call):
+    raise UnsupportedError("not here")
+
+
+@pytest.fixture
+def more_routes(monkeypatch):
+    routes = (Route("GET", "/api/explode", explode), Route("GET", "/api/decline", decline))
+    monkeypatch.setattr("stretto.api.app.ROUTES", routes)
+
+
+@pytest.mark.usefixtures("more_routes")
+class TestErrors:
+    @pytest.fixture(autouse=True)
+    def _still(self, more_routes, still):
+        self.client = still.client
+
+    def test_unexpected_errors_are_500_and_logged(self, caplog):
+        with caplog.at_level(logging.ERROR, "stretto.api.app"):
+            answer = self.client.get("/api/explode")
+        assert_wire(answer, 500)
+        assert answer.json == {
+            "errors": [{"status": "500", "title": "RuntimeError", "detail": "wires crossed"}]
+        }
+        assert "wires crossed" in caplog.text
+        assert "Traceback" in caplog.text
+
+    def test_own_errors_keep_title_and_status(self):
+        answer = self.client.get("/api/decline")
+        assert_wire(answer, 501)
+        assert json.loads(answer.body)["errors"][0]["title"] == "NotImplementedError"
