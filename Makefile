@@ -12,7 +12,7 @@ FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
 PYTHON ?= $(shell $(FIND_PYTHON))
 BIN := .venv/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 # What is installed is known by the content of these two files, so that a fresh checkout of the
 # same commit installs nothing and a changed pin installs at once.
