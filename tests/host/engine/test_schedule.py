@@ -1,0 +1,46 @@
+"""Timesteps, where an image begins, and which calls count as progress."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from stretto.host.engine.schedule import lay_out
+from stretto.plugins.schedulers import register_schedulers
+
+CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+SPECS = {spec.name: spec for spec in register_schedulers()}
+
+
+def laid(name: str, steps: int, strength: float | None = None):
+    return lay_out(SPECS[name].build(CONFIG), steps, torch.Generator().manual_seed(0), strength)
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("strength", [None, 1.0, 0.61, 0.25, 0.0])
+def test_exactly_the_asked_steps_count_whatever_the_scheduler(name, strength):
+    schedule = laid(name, 11, strength)
+    expected = 11 if strength is None else int(11 * strength)
+    assert schedule.steps == expected
+    assert sum(schedule.completes(call) for call in range(len(schedule.timesteps))) == expected
+
+
+@pytest.mark.parametrize("name", ["heun", "dpmd", "adpmd", "dpmsde"])
+def test_second_order_schedulers_call_the_unet_twice_a_step_but_once(name):
+    assert len(laid(name, 10).timesteps) == 19
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"), [("ddim", True), ("eads", True), ("unipc", False), ("pndm", False)]
+)
+def test_the_generator_goes_to_those_that_draw(name, takes):
+    assert ("generator" in laid(name, 4).options) is takes
+
+
+def test_strength_nothing_leaves_latents_alone():
+    schedule = laid("pndm", 4, 0.0)
+    latents = torch.ones(1, 4, 2, 2)
+    assert schedule.start(latents, torch.randn(1, 4, 2, 2)) is latents
+
+
+def test_timesteps_stay_on_the_cpu():
+    assert laid("eds", 3).timesteps.device.type == "cpu"
