@@ -27,7 +27,8 @@ CELLS: Final = SIZE_PX // STRIDE_PX
 NOTHING: Final = len(KINDS)
 IGNORED: Final = -100
 SURE: Final = 0.5
-NEAR_CELLS: Final = 2.6  # two peaks nearer than this are one figure
+REACH_CELLS: Final = 2.6  # a figure's centre is the mean of its chances this far around the peak
+ALONE_CELLS: Final = 4.5  # a second peak nearer than this belongs to the same figure; pairs stand 6.7 apart
 WINDOW_PX: Final = 22
 BORDER_PX: Final = 5
 APART: Final = 0.25  # in RGB: farther from the ground's colour than this is figure
@@ -152,7 +153,8 @@ def _peaks(chances: Tensor) -> list[tuple[int, float, float, float]]:
     while len(peaks) < 4:
         best = int(smooth.argmax())
         kind, row, column = best // CELLS**2, best // CELLS % CELLS, best % CELLS
-        near = ((rows - row).square() + (columns - column).square()).sqrt() < NEAR_CELLS
+        far = ((rows - row).square() + (columns - column).square()).sqrt()
+        near = far < REACH_CELLS
         sure = float(kinds[kind][near].max())
         if sure < SURE:
             break
@@ -160,8 +162,8 @@ def _peaks(chances: Tensor) -> list[tuple[int, float, float, float]]:
         x = float((mass * (columns + 0.5)).sum() / mass.sum())
         y = float((mass * (rows + 0.5)).sum() / mass.sum())
         peaks.append((kind, x, y, sure))
-        smooth[:, near] = 0
-        kinds[:, near] = 0
+        smooth[:, far < ALONE_CELLS] = 0
+        kinds[:, far < ALONE_CELLS] = 0
     return peaks
 
 
