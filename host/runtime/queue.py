@@ -100,7 +100,8 @@ class Dispatcher:
                 return uuid is not None and self._withdraw(uuid)
             active.verdict = CancelledError(TERMINATED)
         self._bell.ring()
-        active.over.wait(2 * GRACE_S)
+        if threading.current_thread() is not self._thread:  # an observer may call this
+            active.over.wait(2 * GRACE_S)
         return True
 
     def wake(self, *, renew: bool = False) -> None:

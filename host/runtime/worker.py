@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,7 @@ class _Line:
     def _beat(self) -> None:
         while True:
             self.send(Beat())
-            threading.Event().wait(_BEAT_S)
+            time.sleep(_BEAT_S)
 
 
 def _bind_to_parent(parent_pid: int) -> None:
