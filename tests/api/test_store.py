@@ -1,0 +1,176 @@
+"""The job store: one transaction a call, durable, safe from several threads and processes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from stretto.api.entities import open_database
+from stretto.api.history import find
+from stretto.api.store import PonyJobStore, database_file
+from stretto.host.contracts.ports import JobStatus
+from stretto.host.errors import NotFoundError, TooManyRequestsError
+
+from .plans import FULL, PLAN, job
+
+
+def test_a_job_comes_back_as_it_was_added(store):
+    added = store.add(job(plan=FULL, user_id=7), limit=1)
+    assert added.id == 1
+    claimed = store.claim()
+    assert claimed.started == pytest.approx(time.time(), abs=5)
+    assert claimed == replace(added, status=JobStatus.PROCESSING, attempts=1, started=claimed.started)
+    assert store.claim() is None
+
+
+def test_first_come_first_served_and_a_requeued_job_first(store):
+    jobs = [store.add(job(), limit=9) for _ in range(3)]
+    first, second = store.claim(), store.claim()
+    assert [first.uuid, second.uuid] == [jobs[0].uuid, jobs[1].uuid]
+    store.requeue(first.uuid)
+    assert store.waiting() == 2
+    again = store.claim()
+    assert again.uuid == first.uuid
+    assert again.attempts == 2
+
+
+def test_a_full_queue_refuses(store):
+    for _ in range(2):
+        store.add(job(), limit=2)
+    with pytest.raises(TooManyRequestsError, match=r"Too many requests\. 2 invocations may wait"):
+        store.add(job(), limit=2)
+    store.claim()
+    store.add(job(), limit=2)
+    with pytest.raises(TooManyRequestsError):
+        store.add(job(), limit=0)
+
+
+def test_finish_keeps_pictures_and_notes(store, records):
+    kept = store.add(job(), limit=1)
+    store.claim()
+    store.finish(kept.uuid, images=("a_0.png", "a_1.png"), plan=PLAN.with_note("slow"))
+    row = find(records, kept.uuid, 0)
+    assert (row.status, row.images, row.error) == (JobStatus.COMPLETED, ("a_0.png", "a_1.png"), None)
+    assert row.finished >= row.started
+    assert store.unfinished() == []
+
+
+def test_fail_keeps_the_reason(store, records):
+    kept = store.add(job(), limit=1)
+    store.claim()
+    store.fail(kept.uuid, message="no room")
+    row = find(records, kept.uuid, 0)
+    assert (row.status, row.error) == (JobStatus.ERROR, "no room")
+
+
+def test_withdraw_ends_only_what_waits(store, records):
+    waiting, working = store.add(job(), limit=9), store.add(job(), limit=9)
+    assert store.withdraw(waiting.uuid, message="stopped") is True
+    assert store.withdraw(waiting.uuid, message="stopped") is False
+    assert store.claim().uuid == working.uuid
+    assert store.withdraw(working.uuid, message="stopped") is False
+    assert store.withdraw("nobody", message="stopped") is False
+    assert find(records, waiting.uuid, 0).error == "stopped"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: store.requeue("x"),
+        lambda store: store.fail("x", message="m"),
+        lambda store: store.finish("x", images=(), plan=PLAN),
+    ],
+)
+def test_a_job_that_is_not_there(store, act):
+    with pytest.raises(NotFoundError, match="No invocation matching UUID x"):
+        act(store)
+
+
+def test_what_was_committed_is_seen_by_another_connection_at_once(store, folders):
+    kept = store.add(job(), limit=1)
+    with closing(sqlite3.connect(database_file(folders.root))) as other:
+        assert other.execute("SELECT status FROM invocation").fetchall() == [("queued",)]
+        store.claim()
+        assert other.execute("SELECT status, attempts FROM invocation").fetchall() == [("processing", 1)]
+        store.finish(kept.uuid, images=("x.png",), plan=PLAN)
+        assert other.execute("SELECT images FROM invocation").fetchall() == [('["x.png"]',)]
+
+
+def test_unfinished_jobs_are_found_after_a_crash(store, folders):
+    kept = [store.add(job(), limit=9) for _ in range(3)]
+    store.claim()
+    store.claim()
+    after = PonyJobStore(open_database(database_file(folders.root)))
+    assert [left.uuid for left in after.unfinished()] == [kept[0].uuid, kept[1].uuid]
+    assert after.waiting() == 1
+
+
+def test_release_does_not_count_the_try(store):
+    kept = store.add(job(), limit=1)
+    store.claim()
+    assert store.release() == 1
+    assert store.release() == 0
+    assert store.claim().attempts == 1
+    assert store.unfinished()[0].uuid == kept.uuid
+
+
+def test_an_unreadable_plan_does_not_block_the_queue(store, records, folders):
+    broken, foreign, good = (store.add(job(), limit=9) for _ in range(3))
+    with closing(sqlite3.connect(database_file(folders.root))) as other:
+        other.execute("UPDATE invocation SET plan = '{' WHERE uuid = ?", (broken.uuid,))
+        other.execute("UPDATE invocation SET plan = '{\"version\": 99}' WHERE uuid = ?", (foreign.uuid,))
+        other.commit()
+    assert store.claim().uuid == good.uuid
+    assert find(records, broken.uuid, 0).status is JobStatus.ERROR
+    assert "version 99" in find(records, foreign.uuid, 0).error
+
+
+def test_many_threads_claim_each_job_once(store):
+    def add(_):
+        return store.add(job(), limit=1000).uuid
+
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(add, range(60)))
+        claimed = list(pool.map(lambda _: store.claim().uuid, range(60)))
+    assert sorted(claimed) == sorted(added)
+    assert store.claim() is None
+
+
+def test_the_limit_holds_under_contention(store):
+    def add(_):
+        try:
+            store.add(job(), limit=5)
+        except TooManyRequestsError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(40))) == 5
+
+
+def test_readers_are_not_blocked_by_a_writer(store, records, folders):
+    kept = store.add(job(), limit=1)
+    held, go = threading.Event(), threading.Event()
+
+    def hold():
+        with closing(sqlite3.connect(database_file(folders.root), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("UPDATE invocation SET attempts = 5")
+            held.set()
+            go.wait(10)
+            other.execute("ROLLBACK")
+
+    writer = threading.Thread(target=hold)
+    writer.start()
+    held.wait(10)
+    began = time.perf_counter()
+    assert find(records, kept.uuid, 0).status is JobStatus.QUEUED
+    assert time.perf_counter() - began < 0.5
+    go.set()
+    writer.join()
