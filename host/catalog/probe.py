@@ -23,6 +23,7 @@ SUFFIXES = (".safetensors", *PICKLES)
 SIZES_PX = {Family.SD1: 512, Family.SD2: 768, Family.SDXL: 1024, Family.SDXL_REFINER: 1024}
 SD2_NOISE_PX = 512  # SD 2.x that predicts noise was trained at 512 px
 LONE = {"AutoencoderKL": WeightKind.VAE, "ControlNetModel": WeightKind.CONTROLNET}
+WIDTHS = (128, 256, 512, 512)  # of the VAE in every family that is known here
 CONFIG_BYTES = 4 * 2**20
 
 
@@ -59,13 +60,15 @@ def _safetensors(path: Path) -> WeightFile:
 
 def _checkpoint(file: WeightFile, header: Header) -> WeightFile:
     """Add what only a whole model has, from its header and from the files beside it."""
-    stated = _stated_prediction(file)
-    prediction = stated or prediction_of(header, file.family)
+    prediction = _stated_prediction(file) or prediction_of(header, file.family)
     size_px = SIZES_PX.get(file.family) if file.family else None
     if file.family is Family.SD2 and prediction == "epsilon":
         size_px = SD2_NOISE_PX
     if found := re.fullmatch(r"(\d+)x\d+", header.metadata.get("modelspec.resolution", "")):
         size_px = int(found[1])
+    unet = file.companion / "unet" / "config.json"
+    if unet.is_file():
+        size_px = _side_px(_json(unet), file.companion) or size_px
     return replace(
         file,
         in_channels=in_channels(header),
@@ -158,7 +161,6 @@ def _pipeline(path: Path) -> WeightFile:
         )
     unet = _json(path / "unet" / "config.json")
     scheduler = path / "scheduler" / "scheduler_config.json"
-    side = unet.get("sample_size")
     size_bytes, fingerprint = _content(path)
     return WeightFile(
         path=str(path),
@@ -169,7 +171,7 @@ def _pipeline(path: Path) -> WeightFile:
         prediction_type=_json(scheduler).get("prediction_type", "epsilon")
         if scheduler.is_file()
         else "epsilon",
-        size_px=side * _factor(path) if isinstance(side, int) else None,
+        size_px=_side_px(unet, path),
         size_bytes=size_bytes,
         fingerprint=fingerprint,
     )
@@ -182,11 +184,12 @@ def _pipeline_family(index: dict[str, Any], unet: dict[str, Any]) -> Family:
     return Family.SD2 if unet.get("use_linear_projection") else Family.SD1
 
 
-def _factor(path: Path) -> int:
-    """Give how many times the VAE shrinks a picture's sides: once less than it has blocks, by two."""
+def _side_px(unet: dict[str, Any], path: Path) -> int | None:
+    """Give the side that the UNet was trained at, in pixels: the VAE halves it once less than it has blocks."""
+    cells = unet.get("sample_size")
     config = path / "vae" / "config.json"
     widths = _json(config).get("block_out_channels", ()) if config.is_file() else ()
-    return 2 ** (len(widths) - 1) if widths else 8
+    return cells * 2 ** (len(widths or WIDTHS) - 1) if isinstance(cells, int) else None
 
 
 def _content(path: Path) -> tuple[int, str]:

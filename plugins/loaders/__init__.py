@@ -1,0 +1,34 @@
+"""Loads models from folders in diffusers' layout and from single files, without any network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stretto.host import Loader, LoaderSpec, hookimpl
+
+__all__ = ["register_loaders"]
+
+
+@hookimpl
+def register_loaders() -> Iterable[LoaderSpec]:
+    """Offer both ways to load a model."""
+    return [
+        LoaderSpec(name="diffusers", title="Folders in diffusers' layout", build=_build_folder),
+        LoaderSpec(
+            name="single-file",
+            title="Single files of the original layout: .safetensors, and .ckpt read as data only",
+            build=_build_single,
+        ),
+    ]
+
+
+def _build_folder() -> Loader:
+    from .folder import FolderLoader
+
+    return FolderLoader()
+
+
+def _build_single() -> Loader:
+    from .single import SingleFileLoader
+
+    return SingleFileLoader()
