@@ -11,7 +11,7 @@ import torch
 from ..contracts.protocols import LoadedModel
 from ..errors import UnsupportedError, WeightsError
 
-__all__ = ["CELL_PX", "Shapes", "check_draws", "settle", "shapes", "size_bytes"]
+__all__ = ["CELL_PX", "Shapes", "check_draws", "is_sdxl", "settle", "shapes", "size_bytes"]
 
 CELL_PX = 8  # pixels along one side of a latent cell, in every family that we draw with
 
@@ -59,16 +59,22 @@ def check_draws(model: LoadedModel) -> Shapes:
 def settle(model: LoadedModel) -> LoadedModel:
     """Make freshly loaded networks ready to run: no gradients, memory laid out for convolutions.
 
-    A VAE that overflows in half precision (`force_upcast`, SDXL's own) is kept in float32.
+    SDXL's own VAE overflows in half precision (`force_upcast`), so it is kept in float32.
     """
     for network in networks(model):
         network.eval().requires_grad_(False)
     for network in (model.unet, model.vae):
         # 3 to 30 % faster convolutions, see docs of torch's channels_last; values stay the same
         network.to(memory_format=torch.channels_last)
-    if model.vae.dtype == torch.float16 and model.vae.config.get("force_upcast", False):
-        model.vae.to(torch.float32)
+    # the key is true by default in diffusers, which looks at it for SDXL alone
+    if is_sdxl(model) and model.vae.dtype == torch.float16 and model.vae.config.get("force_upcast", False):
+        model.vae.float()
     return model
+
+
+def is_sdxl(model: LoadedModel) -> bool:
+    """Say whether the UNet wants pooled embeddings and sizes beside the tokens, as SDXL's do."""
+    return bool(model.unet.config.addition_embed_type == "text_time")
 
 
 def size_bytes(model: LoadedModel) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..contracts.protocols import LoadedModel
+from .components import is_sdxl
 from .text_weights import Fragment, fragments
 
 __all__ = ["Cache", "Conditions", "Text", "conditions", "encode"]
@@ -122,30 +123,25 @@ def _time_ids(model: LoadedModel, size_px: tuple[int, int], rows: int) -> torch.
 @torch.inference_mode()
 def encode(model: LoadedModel, prompt: str) -> Text:
     """Encode one prompt with all of the model's text encoders, whatever its length and weights."""
-    two_sized = _two_sized(model)
+    sdxl = is_sdxl(model)
     encoded = [
-        _encode_with(tokenizer, encoder, fragments(prompt), two_sized=two_sized)
+        _encode_with(tokenizer, encoder, fragments(prompt), sdxl=sdxl)
         for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True)
     ]
     # the encoders of one model share their vocabulary, so their lengths agree
     tokens = torch.cat([text.tokens for text in encoded], dim=-1)
-    return Text(tokens=tokens, pooled=encoded[-1].pooled if two_sized else None)
+    return Text(tokens=tokens, pooled=encoded[-1].pooled if sdxl else None)
 
 
-def _two_sized(model: LoadedModel) -> bool:
-    """Say whether the UNet wants pooled embeddings and sizes beside the tokens, as SDXL's do."""
-    return bool(model.unet.config.addition_embed_type == "text_time")
-
-
-def _encode_with(tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, two_sized: bool) -> Text:
-    plain = _encode_plain(tokenizer, encoder, "".join(part.text for part in parts), two_sized=two_sized)
+def _encode_with(tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, sdxl: bool) -> Text:
+    plain = _encode_plain(tokenizer, encoder, "".join(part.text for part in parts), sdxl=sdxl)
     if all(part.weight == 1.0 for part in parts):
         return plain
-    weighted = _encode_weighted(tokenizer, encoder, parts, two_sized=two_sized)
+    weighted = _encode_weighted(tokenizer, encoder, parts, sdxl=sdxl)
     return Text(tokens=weighted, pooled=plain.pooled)
 
 
-def _encode_plain(tokenizer: Any, encoder: Any, text: str, *, two_sized: bool) -> Text:
+def _encode_plain(tokenizer: Any, encoder: Any, text: str, *, sdxl: bool) -> Text:
     """Encode without weights; `pooled` is that of the first chunk, of the encoder with a projection."""
     length = _length(tokenizer, encoder)
     ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
@@ -156,14 +152,14 @@ def _encode_plain(tokenizer: Any, encoder: Any, text: str, *, two_sized: bool) -
         + [tokenizer.pad_token_id] * (room - len(chunk))
         for chunk in chunks
     ]
-    output = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=two_sized)
-    tokens = output.hidden_states[-2] if two_sized else output.last_hidden_state  # (chunks, 77, width)
+    output = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=sdxl)
+    tokens = output.hidden_states[-2] if sdxl else output.last_hidden_state  # (chunks, 77, width)
     pooled = getattr(output, "text_embeds", None)
     return Text(tokens=tokens.reshape(1, -1, tokens.shape[-1]), pooled=None if pooled is None else pooled[:1])
 
 
 def _encode_weighted(
-    tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, two_sized: bool
+    tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, sdxl: bool
 ) -> torch.Tensor:
     """Weigh fragments with compel: away from the empty prompt above 1, towards a masked one below."""
     from compel.embeddings_provider import EmbeddingsProvider, ReturnedEmbeddingsType, SplitLongTextMode
@@ -175,7 +171,7 @@ def _encode_weighted(
         truncate=False,
         returned_embeddings_type=(
             returned.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
-            if two_sized
+            if sdxl
             else returned.LAST_HIDDEN_STATES_NORMALIZED
         ),
         split_long_text_mode=SplitLongTextMode.BRUTAL,

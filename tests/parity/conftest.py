@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stretto.host.catalog.probe import probe
 from stretto.host.contracts.images import ImageRef
-from stretto.host.contracts.models import Family, ModelSpec, Precision, Role, WeightFile, WeightKind
+from stretto.host.contracts.models import ModelSpec, Precision, Role
 from stretto.host.contracts.plan import Bounds, Diffuse, Node, Plan
 from stretto.host.contracts.protocols import Frame, LoadedModel
 from stretto.host.engine.components import settle
@@ -21,10 +21,9 @@ from stretto.host.errors import NotFoundError
 from stretto.host.settings import Settings
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.fixtures import starter_path, tiny_refiner, tiny_sd1, tiny_sd2, tiny_sdxl  # noqa: F401
+from stretto.plugins.loaders import register_loaders
 from stretto.plugins.resamplers import register_upscalers
 from stretto.plugins.schedulers import register_schedulers
-
-DTYPES = {Precision.FLOAT32: torch.float32, Precision.BFLOAT16: torch.bfloat16}
 
 
 class Offers:
@@ -62,6 +61,8 @@ class Bench:
         return self.models[replace(spec, precision=spec.precision or self.precision)]
 
     def tick(self, task: str, *, ticks: int = 1, rate: float | None = None) -> None:
+        assert task
+        assert rate is None
         self.ticks.append(ticks)
 
     def preview(self, images: Any) -> None:
@@ -80,13 +81,11 @@ class Ours:
     """One folder of weights, drawn with by our engine."""
 
     def __init__(self, folder: Path, precision: Precision = Precision.FLOAT32) -> None:
-        family = Family.SDXL if (folder / "text_encoder_2").exists() else Family.SD1
-        self.weights = WeightFile(
-            path=str(folder), kind=WeightKind.DIFFUSERS, family=family, fingerprint=str(folder)
-        )
+        self.weights = probe(folder)
         spec = ModelSpec(role=Role.BASE, weights=self.weights, precision=precision)
         self.precision = precision
-        self.model = settle(load(folder, spec, DTYPES[precision]))
+        loader = next(offer.build() for offer in register_loaders() if offer.name == "diffusers")
+        self.model = settle(loader.load(spec, precision, "cpu"))
         self.models = {spec: self.model}
 
     def plan(self, **changes: Any) -> Plan:
@@ -128,30 +127,6 @@ class Ours:
         return CoreSteps().run_step(step, Frame(), bench).images
 
 
-def load(folder: Path, spec: ModelSpec, dtype: torch.dtype) -> LoadedModel:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-    index = json.loads((folder / "model_index.json").read_text())
-    parts = [part for part in ("text_encoder", "text_encoder_2") if index.get(part, [None])[0]]
-    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-    return LoadedModel(
-        spec=spec,
-        unet=UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype),
-        vae=AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype),
-        text_encoders=tuple(classes[part].from_pretrained(folder / part, dtype=dtype) for part in parts),
-        tokenizers=tuple(
-            CLIPTokenizer.from_pretrained(folder / part.replace("text_encoder", "tokenizer"))
-            for part in parts
-        ),
-        scheduler_config=json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
-        options={
-            key: index.get(key, False)
-            for key in ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
-        },
-    )
-
-
 class Theirs:
     """The same folder, drawn with by diffusers' own pipelines."""
 
@@ -163,8 +138,10 @@ class Theirs:
         more = {} if self.xl else {"safety_checker": None, "requires_safety_checker": False}
         from_text = getattr(diffusers, "".join(kinds))
         from_image = getattr(diffusers, "Img2Img".join(kinds))
-        self.from_text = from_text.from_pretrained(folder, local_files_only=True, **more)
-        parts = {k: v for k, v in self.from_text.components.items() if k not in ("image_encoder",)}
+        self.from_text = from_text.from_pretrained(
+            folder, local_files_only=True, torch_dtype=torch.float32, **more
+        )
+        parts = {k: v for k, v in self.from_text.components.items() if k != "image_encoder"}
         if not self.xl:
             more.pop("safety_checker")
         self.from_image = from_image(**parts, **more)

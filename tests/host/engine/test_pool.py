@@ -17,7 +17,7 @@ KB = 1024
 
 class Net(torch.nn.Module):
     dtype = torch.float32
-    config: dict[str, object] = {}  # noqa: RUF012 - diffusers' networks have one too
+    config = SimpleNamespace(addition_embed_type=None)
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__()
