@@ -202,7 +202,7 @@ def _entries(folder: Path) -> int:
 
 
 def _database(place: Place) -> Row:
-    from stretto.api.store import database_file
+    from ..store import database_file
 
     file = database_file(place.folders.root)
     if not file.exists():

@@ -37,7 +37,7 @@ class Assignment(click.ParamType[tuple[str, Any]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
         """Split, check the name, and read the value."""
-        from stretto.api.parse import ALIASES
+        from ..parse import ALIASES
 
         if isinstance(value, tuple):
             return value
@@ -84,9 +84,10 @@ def invoke_command(
     Prints the path of each image, its seed, the model and the seconds it took; the whole plan
     stands in the PNG's text chunks.
     """
-    from stretto.api.inbox import ImageInbox
-    from stretto.api.parse import parse_invocation
     from stretto.host.runtime.host import Host
+
+    from ..inbox import ImageInbox
+    from ..parse import parse_invocation
 
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:

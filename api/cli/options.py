@@ -33,9 +33,9 @@ class Place:
 
     def settings(self) -> Settings:
         """Give the settings that the server keeps here, or the defaults where none has run yet."""
-        from stretto.api.entities import open_database
-        from stretto.api.settings_store import SettingsStore
-        from stretto.api.store import database_file
+        from ..entities import open_database
+        from ..settings_store import SettingsStore
+        from ..store import database_file
 
         file = database_file(self.folders.root)
         if not file.is_file():

@@ -44,8 +44,8 @@ def serve_command(
     """
     import logging
 
-    from stretto.api.serve import serve
-    from stretto.api.wire import Address
+    from ..serve import serve
+    from ..wire import Address
 
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
