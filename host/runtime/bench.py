@@ -72,6 +72,7 @@ class JobBench:
         self._begun = time.monotonic()
         self._step = self._total = 0
         self._rate = Rate()
+        self._speed: float | None = None
         self._task = ""
         self._fresh: tuple[str, ...] = ()
         self._previews = 0
@@ -82,8 +83,11 @@ class JobBench:
 
     def model(self, spec: ModelSpec) -> LoadedModel:
         """Load, or reuse, a model through the pool, in this job's precision unless the spec says one."""
+        wanted = replace(spec, precision=spec.precision or self.precision)
+        if wanted not in self._machine.pool.resident:
+            self.tick(f"loading {spec.weights.name or spec.weights.path}", ticks=0)
         self._check()
-        return self._machine.pool.get(replace(spec, precision=spec.precision or self.precision))
+        return self._machine.pool.get(wanted)
 
     def tick(self, task: str, *, ticks: int = 1, rate: float | None = None) -> None:
         """Count `ticks` and report at most ten times a second; raises CancelledError when stopped."""
@@ -91,11 +95,12 @@ class JobBench:
         self._step += ticks
         self._total = max(self._total, self._step)
         self._task = task
-        measured = self._rate.mark(now, self._step)
+        if ticks:
+            self._speed = self._rate.mark(now, self._step)
         due = now - self._reported_at >= _REPORT_S
         first = self._reported < min(self._step, 1)
         if due or first or self._fresh or self._step == self._total:
-            self._report(now, rate or measured)
+            self._report(now, rate or self._speed)
         self._check()
 
     def preview(self, images: Callable[[], Sequence[Image]]) -> None:
@@ -132,7 +137,7 @@ class JobBench:
         self.publish(StepStarted(job=self.job, task=task))
         yield
         if self._step > max(self._reported, 0):
-            self._report(time.monotonic(), None)
+            self._report(time.monotonic(), self._speed)
         self.publish(StepFinished(job=self.job, task=task, seconds=time.monotonic() - begun))
 
     def stamped(self, event: E) -> E:

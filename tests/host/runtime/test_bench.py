@@ -61,6 +61,16 @@ def test_the_end_of_a_step_tells_what_was_held_back(desk: Any) -> None:
     assert _ticks(told)[-1].step == 5
 
 
+def test_saying_something_is_no_tick(desk: Any) -> None:
+    bench, told = desk()
+    bench.begin(["draw"], 10)
+    for _ in range(50):
+        bench.tick("loading", ticks=0)
+    assert [(event.step, event.rate, event.task) for event in _ticks(told)] == [(0, None, "loading")]
+    bench.tick("drawing")
+    assert (_ticks(told)[-1].step, _ticks(told)[-1].rate) == (1, None)
+
+
 def test_a_given_rate_goes_first(desk: Any) -> None:
     bench, told = desk()
     bench.tick("drawing", rate=99.0)

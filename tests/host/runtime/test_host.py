@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from stretto.host.contracts.events import Failed, Finished, ModelLoaded, Planned, Started, StepProgress
+from stretto.host.contracts.events import (
+    Failed,
+    Finished,
+    ModelLoaded,
+    Planned,
+    Started,
+    StepProgress,
+    StepStarted,
+)
 from stretto.host.contracts.ports import JobStatus
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import (
@@ -55,7 +63,8 @@ def test_a_picture_here_and_the_same_one_from_the_worker(
     plan = here.plan(request_)
     told: list[Any] = []
     finished = here.run_here(plan, told.append)
-    assert [type(event) for event in told[:3]] == [Started, Planned, told[2].__class__]
+    assert [type(event) for event in told[:4]] == [Started, Planned, StepStarted, StepProgress]
+    assert told[3].task == "loading starter"
     assert isinstance(told[-1], Finished)
     assert [event.number for event in told] == list(range(1, len(told) + 1))
     assert {event.job for event in told} == {finished.job}

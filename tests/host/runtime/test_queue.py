@@ -209,8 +209,9 @@ def test_a_job_that_is_deaf_to_stop_is_killed_after_the_grace(
 
 
 def test_silence_ends_the_job_and_an_idle_worker_leaves(
-    open_host: Any, memory_store: Any, plan_of: Any, wait_until: Any
+    open_host: Any, memory_store: Any, plan_of: Any, wait_until: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr("stretto.host.runtime.queue.GRACE_S", 0.1)
     host = open_host(memory_store, silence_timeout_s=3.0, idle_timeout_s=1.0)
     host.start()
     # seen as alive while it loads, though it ticks no more than the frozen one
