@@ -78,7 +78,7 @@ def test_each_run_draws_a_seed_and_records_it(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("scheduler=edas", "did you mean 'eads'?"),
+        ("scheduler=edas", "did you mean 'eds'?"),
         ("width=wide", "width"),
         ("samples=0", "samples"),
         ("image=/no/such/picture.png", "image"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,20 +64,21 @@ def test_command_imports_nothing_that_it_does_not_need(
     assert _imported(arguments, tmp_path) & absent == set()
 
 
-def _seconds(arguments: Sequence[str], folder: Path) -> float:
-    begun = time.perf_counter()
+def _cpu_seconds(arguments: Sequence[str], folder: Path) -> float:
+    # Of the processor, not of the clock: a busy machine is no fault of the command.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = _run(arguments, folder)
-    seconds = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    return seconds
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
-    assert min(_seconds(["--help"], tmp_path) for _ in range(5)) <= 0.35
+    assert min(_cpu_seconds(["--help"], tmp_path) for _ in range(5)) <= 0.35
 
 
 def test_listing_plugins_is_quick(tmp_path: Path) -> None:
-    assert min(_seconds(["plugins", "list"], tmp_path) for _ in range(5)) < 0.5
+    assert min(_cpu_seconds(["plugins", "list"], tmp_path) for _ in range(5)) < 0.5
 
 
 def test_group_help_says_what_each_command_says_of_itself() -> None:
