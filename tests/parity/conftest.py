@@ -94,7 +94,7 @@ class Ours:
             "height": changes.pop("height", 64),
             "prompt": changes.pop("prompt", "a red circle"),
             "negative_prompt": changes.pop("negative_prompt", ""),
-            "num_inference_steps": changes.pop("steps", 5),
+            "num_inference_steps": changes.pop("steps", 4),
             "guidance_scale": changes.pop("guidance", 5.0),
             "strength": changes.pop("strength", 0.8),
             "image": changes.pop("image", None),
@@ -155,7 +155,7 @@ class Theirs:
         pipe.scheduler = spec.build({**self.config, **({spec.seed_key: seed} if spec.seed_key else {})})
         if "image" not in arguments:
             arguments = {"width": 64, "height": 64} | arguments
-        values = {"prompt": "a red circle", "num_inference_steps": 5, "guidance_scale": 5.0} | arguments
+        values = {"prompt": "a red circle", "num_inference_steps": 4, "guidance_scale": 5.0} | arguments
         return pipe(generator=torch.Generator().manual_seed(seed), **values).images
 
 
