@@ -78,3 +78,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its status."""
     sys.exit(run(arguments))
+
+
+if __name__ == "__main__":
+    main()
