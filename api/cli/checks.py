@@ -167,7 +167,7 @@ def _plugins_and_models(place: Place) -> list[Row]:
             model = host.resolve_model(settings.model)
         except StrettoError as error:
             first = Row(
-                name="model", status="absent", found=str(error), fix=f"put weights into {place.folders.models}",
+                name="model", status="absent", found=str(error), fix=f"put a checkpoint into {place.folders.model_folder('checkpoint')} and draw with --set model=ITS-NAME",
                 needed=True,
             )  # fmt: skip
         else:
