@@ -176,7 +176,7 @@ def save_sheet(pictures: Tensor, path: Path, columns: int = 12, rows: int = 8) -
 
 def load_pipeline(folder: Path, device: str) -> StableDiffusionPipeline:
     """The exported model in single precision, quiet."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).to(device)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

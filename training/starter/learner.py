@@ -3,6 +3,7 @@
 import copy
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,11 +25,14 @@ class Run:
     device: torch.device
     deadline: float | None = None  # of time.monotonic()
     half: bool = True  # bfloat16 autocast
+    stopped: threading.Event = field(
+        default_factory=threading.Event
+    )  # set from outside to stop after this step
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the run's minutes are over."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        """Whether the run's minutes are over, or it was told to stop."""
+        return self.stopped.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ class Learner:
             for name, m in self.models.items()
         ]
         self.optimiser = torch.optim.AdamW(
-            groups, plan.rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
+            groups, plan.rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay, fused=True
         )
         self.step = 0
         self._progress = Progress()
@@ -142,6 +146,8 @@ class Learner:
             model.load_state_dict(state["models"][name])
             self.averages[name].load_state_dict(state["averages"][name])
         self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:
+            group.update(fused=True, foreach=None)  # a loaded group brings its own
         self.step = state["step"]
         version, internal, gauss = state["rng"]
         self.rng.setstate((version, tuple(internal), gauss))

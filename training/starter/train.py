@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,6 +169,7 @@ def main() -> None:
     deadline = time.monotonic() + options.minutes * 60 if options.minutes else None
     run = Run(work=options.work, device=torch.device(options.device), deadline=deadline)
     run.work.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: run.stopped.set())  # a checkpoint first
     if options.init:
         start_from(options.init, run.work)
     amounts = Amounts(unet_steps=options.unet_steps, chunks=options.chunks)
