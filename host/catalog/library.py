@@ -186,7 +186,7 @@ class Library:
                 folders[:] = sorted(name for name in folders if not name.endswith(CONFIGS))
                 for name in sorted(files):
                     path = here / name
-                    if path.suffix.lower() in SUFFIXES and self._is_inside(path):
+                    if path.suffix.lower() in SUFFIXES and path.is_file() and self._is_inside(path):
                         yield path, root
 
     # -- probing -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -115,12 +116,15 @@ def _unpickled(path: Path) -> Tensors:
     import torch
 
     stubs: list[Any] = [(Nothing, name) for name in IGNORED]
-    with torch.serialization.safe_globals(stubs):
+    with torch.serialization.safe_globals(stubs), warnings.catch_warnings():
+        # it asks to report what it cannot read; we do so, by the file's name
+        warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
         # torch's unpickler takes tensors and plain values, and refuses whatever else a pickle asks for
         value = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     while isinstance(value, Mapping) and isinstance(value.get("state_dict"), Mapping):
         value = value["state_dict"]
-    tensors = {str(key): item for key, item in value.items() if isinstance(item, torch.Tensor)}
+    items = value.items() if isinstance(value, Mapping) else ()
+    tensors = {str(key): item for key, item in items if isinstance(item, torch.Tensor)}
     if not tensors:
         raise WeightsError(f"{path} holds no tensors; download it again")
     return tensors

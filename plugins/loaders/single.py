@@ -176,6 +176,8 @@ def _check_words(encoder: Any, tokenizer: Any, file: WeightFile) -> None:
 def _scheduler(file: WeightFile, tensors: Tensors, settings: _Settings, measure: Any) -> dict[str, Any]:
     """Give the scheduler's settings, with what the UNet predicts: stated, or marked, or measured."""
     name = "scheduler/scheduler_config.json"
+    if stated := settings.stated(name):
+        return stated
     config = settings.standard(name)
     if file.prediction_type is not None:
         config["prediction_type"] = file.prediction_type
@@ -185,4 +187,4 @@ def _scheduler(file: WeightFile, tensors: Tensors, settings: _Settings, measure:
         config["prediction_type"] = "epsilon" if measure() else "v_prediction"
     if "ztsnr" in tensors:
         config.update(rescale_betas_zero_snr=True, timestep_spacing="trailing")
-    return {**config, **settings.stated(name)}
+    return config

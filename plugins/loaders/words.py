@@ -37,8 +37,12 @@ def folder_tokenizer(folder: Path) -> Any:
 
     if not any((folder / name).is_file() for name in ("vocab.json", "tokenizer.json")):
         raise WeightsError(f"{folder} has no vocab.json; copy the tokenizer again from the model's source")
-    with blaming(folder):
+    try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise WeightsError(
+            f"{folder} cannot be loaded: {error}; copy it again from the model's source"
+        ) from error
 
 
 def _merges() -> list[tuple[str, str]]:
