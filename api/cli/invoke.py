@@ -27,6 +27,9 @@ PARAMETERS = tuple(
     field.name for field in dataclasses.fields(InvocationRequest) if field.name not in {"prompt", "defaults"}
 )
 
+# Nobody polls this process.
+DEFAULTS = {"intermediates": False}
+
 
 class Assignment(click.ParamType[tuple[str, Any]]):
     """NAME=VALUE, where NAME is a parameter of the API and VALUE is JSON, or else plain text."""
@@ -82,7 +85,7 @@ def invoke_command(
     """Draw PROMPT in this process, no server needed.
 
     Prints the path of each image, its seed, the model and the seconds it took; the whole plan
-    stands in the PNG's text chunks.
+    stands in the PNG's text chunks. Intermediates are not drawn unless --set intermediates=true.
     """
     from stretto.host.runtime.host import Host
 
@@ -92,7 +95,7 @@ def invoke_command(
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
         inbox = ImageInbox(place.folders, settings, allowed_roots=None)
-        plan = host.plan(parse_invocation({**dict(assignments), "prompt": prompt}, inbox))
+        plan = host.plan(parse_invocation({**DEFAULTS, **dict(assignments), "prompt": prompt}, inbox))
         if dry_run:
             click.echo(json.dumps(plan.to_json(), indent=2))
             return
