@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check bench dev docs clean
+.PHONY: help run serve test check bench dev docs picture clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -24,13 +24,15 @@ FOLDERS := api host plugins trt_cache
 # Tests reach no network, see no GPU and leave the cores to each other.
 TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 PROMPT ?= a cat to the left of a dog on a green background
+SEED ?= 1
 OUT ?= out
+DRAW = $(BIN)/stretto invoke "$(PROMPT)" --set seed=$(SEED) --out "$(OUT)"
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
 run: $(BASE)
-	@$(BIN)/stretto invoke "$(PROMPT)" --out "$(OUT)"
+	@$(DRAW)
 
 serve: $(BASE)
 	@$(BIN)/stretto serve
@@ -56,6 +58,10 @@ dev: $(TOOLS)
 
 docs: $(BASE)
 	@$(BIN)/python docs/generate.py
+
+# The README's picture is what `make run` draws; make it again when the starter model changes.
+picture: $(BASE)
+	@drawn=$$($(DRAW) | sed -n 's/^image *//p') && mv "$$drawn" docs/images/first.png && echo docs/images/first.png
 
 clean:
 	rm -rf .venv .ns .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
