@@ -50,6 +50,7 @@ def _prepare(_database: Any, connection: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+    cursor.execute("PRAGMA case_sensitive_like=OFF")  # Pony switches it on
     connection.create_function("casefold", 1, _casefold, deterministic=True)
 
 

@@ -25,9 +25,9 @@ __all__ = [
     "counts",
     "find",
     "history",
-    "last_id",
     "remove",
     "since",
+    "start_mark",
 ]
 
 DURATION = "COALESCE(finished - started, 0.0)"
@@ -60,7 +60,7 @@ class InvocationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many invocations work, wait, and were there since the row `since`."""
+    """How many invocations work, wait, and are this server's in all."""
 
     processing: int
     queued: int
@@ -81,21 +81,25 @@ def find(records: Records, uuid: str, user_id: int) -> InvocationRow:
 
 
 def since(records: Records, after_id: int, user_id: int) -> list[InvocationRow]:
-    """Give a user's invocations that came after a row, and those that are not over, oldest first."""
+    """Give a user's invocations that came after a row, oldest first."""
     with db_session:
         rows = records.database.select(
             f"SELECT {ROW} FROM invocation WHERE user_id = $user "  # noqa: S608  # a constant
-            "AND (id > $after OR status IN ('queued', 'processing')) ORDER BY id",
+            "AND id > $after ORDER BY id",
             {},
             {"user": user_id, "after": after_id},
         )
     return [_row(row) for row in rows]
 
 
-def last_id(records: Records) -> int:
-    """Give the id of the newest invocation, 0 when there is none."""
+def start_mark(records: Records) -> int:
+    """Give the id after which invocations are this server's: those that are not over yet, and new ones."""
     with db_session:
-        return int(records.database.select("SELECT COALESCE(MAX(id), 0) FROM invocation")[0])
+        found = records.database.select(
+            "SELECT COALESCE((SELECT MIN(id) - 1 FROM invocation WHERE status IN ('queued', 'processing')), "
+            "(SELECT MAX(id) FROM invocation), 0)"
+        )
+    return int(found[0])
 
 
 def counts(records: Records, after_id: int) -> Counts:
@@ -108,7 +112,7 @@ def counts(records: Records, after_id: int) -> Counts:
             {},
             {"after": after_id},
         )[0]
-    return Counts(processing=processing, queued=queued, total=max(total, processing + queued))
+    return Counts(processing=processing, queued=queued, total=total)
 
 
 def history(records: Records, listing: Listing, user_id: int) -> tuple[str, int]:

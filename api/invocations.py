@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from stretto.host.contracts.ports import JobStatus
+from stretto.host.contracts.ports import Job, JobStatus
 from stretto.host.runtime.progress import Progress
 
 from .history import InvocationRow
 
-__all__ = ["described"]
+__all__ = ["described", "ticket"]
 
 
 def described(row: InvocationRow, progress: Progress | None) -> dict[str, object]:
@@ -18,12 +18,21 @@ def described(row: InvocationRow, progress: Progress | None) -> dict[str, object
     The row says where the job is; `progress` only adds to it, and may be gone or late.
     """
     if row.status is JobStatus.QUEUED:
-        return {"status": "queued", "uuid": row.uuid}
+        return _queued(row.uuid)
     if row.status is JobStatus.ERROR:
         return {"status": "error", "uuid": row.uuid, "message": row.error or ""}
     if row.status is JobStatus.COMPLETED:
         return _completed(row, progress)
     return _processing(row, progress)
+
+
+def ticket(job: Job) -> dict[str, object]:
+    """Give the object of a job that was just queued, without another look at its row."""
+    return _queued(job.uuid)
+
+
+def _queued(uuid: str) -> dict[str, object]:
+    return {"status": "queued", "uuid": uuid}
 
 
 def _completed(row: InvocationRow, progress: Progress | None) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stretto.host.errors import BadRequestError
 from stretto.host.settings import Folders
 
-from .history import last_id
+from .history import start_mark
 from .settings_store import SettingsStore
 from .store import PonyJobStore
 
@@ -57,7 +57,7 @@ class Services:
     store: PonyJobStore
     settings: SettingsStore
     started: float = field(default_factory=time.monotonic)
-    # the newest invocation when the server started; what came later is "since start"
+    # invocations with a greater id are this server's
     before: int
 
     @property
@@ -69,7 +69,7 @@ class Services:
 def services_of(host: Host, store: PonyJobStore) -> Services:
     """Gather what handlers need around a host and its store."""
     records = store.records
-    return Services(host=host, store=store, settings=SettingsStore(records), before=last_id(records))
+    return Services(host=host, store=store, settings=SettingsStore(records), before=start_mark(records))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from stretto.host.errors import ConfigurationError
 from stretto.host.settings import Folders
 
+from .warmth import warm_up
 from .wire import Address, bind, finish, listen, serve_until
 
 __all__ = ["is_loopback", "serve"]
@@ -51,6 +52,7 @@ def serve(
         port = bound.getsockname()[1]
         name = f"[{address.host}]" if ":" in address.host else address.host
         tell(f"Stretto listens on http://{name}:{port} (data in {data_dir}); stop it with Ctrl-C")
+        warm_up()
         serve_until(server, stopped)
         _log.info("stopping")
 

@@ -7,7 +7,7 @@ from stretto.host.errors import NotFoundError
 from ..fields import shown
 from ..history import find, remove, since
 from ..inbox import ImageInbox
-from ..invocations import described
+from ..invocations import described, ticket
 from ..parse import parse_invocation
 from ..routing import Call, Data, Reply, Route
 
@@ -20,9 +20,7 @@ def invoke(call: Call) -> Reply:
     folders = services.folders
     inbox = ImageInbox(folders, services.host.settings, (folders.images, folders.inputs))
     plan = services.host.plan(parse_invocation(call.body(), inbox))
-    job = services.host.submit(plan, call.user.id)
-    row = find(services.store.records, job.uuid, call.user.id)
-    return Data(described(row, services.host.progress(job.uuid)))
+    return Data(ticket(services.host.submit(plan, call.user.id)))
 
 
 def list_invocations(call: Call) -> Reply:

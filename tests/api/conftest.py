@@ -1,4 +1,4 @@
-"""Fixtures of the API's tests: a database, a server that runs nothing, and one that is real."""
+"""Fixtures of the API's tests: a database, and a server that runs nothing."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from stretto.api.app import build_app
 from stretto.api.entities import Records, open_database
 from stretto.api.store import PonyJobStore, database_file
+from stretto.api.warmth import warm_up
 from stretto.api.wire import Address, bind, finish, listen, serve_until
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 
-from .client import Client, Process, Still
+from .client import Client, Still
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> None:
+    warm_up().join()
 
 
 @pytest.fixture
@@ -49,9 +54,7 @@ def still(folders: Folders, store: PonyJobStore, plugins_file: Path) -> Iterator
     """A server in this process whose queue was never started: what is invoked waits for ever."""
     host = Host.open(folders, Settings(), plugins_file=plugins_file, store=store)
     bound = bind(Address(host="127.0.0.1", port=0))
-    server = listen(
-        build_app(host, store), bound, threads=4, body_limit=lambda: host.settings.max_body_bytes
-    )
+    server = listen(build_app(host, store), bound, threads=4, body_limit=lambda: host.settings.max_body_bytes)
     ended = threading.Event()
     thread = threading.Thread(target=serve_until, args=(server, ended.is_set))
     thread.start()
@@ -64,12 +67,3 @@ def still(folders: Folders, store: PonyJobStore, plugins_file: Path) -> Iterator
     finish(server)
     bound.close()
     host.close()
-
-
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """`stretto serve` as a process, with its worker; shared, so leave settings as they were."""
-    process = Process(tmp_path_factory.mktemp("served"))
-    process.start()
-    yield process
-    process.stop()

@@ -6,7 +6,6 @@ import json
 import logging
 
 import pytest
-
 from stretto.api.routing import Route
 from stretto.host.errors import UnsupportedError
 
@@ -42,7 +41,8 @@ def test_post_with_a_trailing_slash(still):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/api/settings"), ("GET", "/api/mod%20els"), ("PATCH", "/"), ("DELETE", "/api")]
+    ("method", "path"),
+    [("PUT", "/api/settings"), ("GET", "/api/mod%20els"), ("PATCH", "/"), ("DELETE", "/api")],
 )
 def test_no_route_and_wrong_method_are_404(still, method, path):
     answer = still.client.call(method, path + "?x=1")
@@ -131,8 +131,9 @@ def more_routes(monkeypatch):
 @pytest.mark.usefixtures("more_routes")
 class TestErrors:
     @pytest.fixture(autouse=True)
-    def _still(self, more_routes, still):
-        self.client = still.client
+    def _client(self, request):
+        request.getfixturevalue("more_routes")  # before the application is made
+        self.client = request.getfixturevalue("still").client
 
     def test_unexpected_errors_are_500_and_logged(self, caplog):
         with caplog.at_level(logging.ERROR, "stretto.api.app"):

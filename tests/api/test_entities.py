@@ -7,7 +7,6 @@ from contextlib import closing
 
 import pytest
 from pony.orm import db_session
-
 from stretto.api import migrations
 from stretto.api.entities import open_database
 from stretto.api.migrations import LATEST, STEPS, migrate

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-
 from stretto.api.inbox import ImageInbox
 from stretto.host.errors import InvalidRequestError
 from stretto.host.settings import Settings
@@ -51,7 +50,9 @@ def test_every_format_becomes_a_png_by_content(inbox, folders, fmt):
     assert Path(ref.path) == folders.inputs.resolve() / f"{digest}.png"
     with Image.open(ref.path) as stored:
         assert stored.format == "PNG"
-        assert (stored.width, stored.height, stored.mode) == (ref.width, ref.height, ref.mode) == (12, 7, "RGB")
+        assert (
+            (stored.width, stored.height, stored.mode) == (ref.width, ref.height, ref.mode) == (12, 7, "RGB")
+        )
 
 
 @pytest.mark.parametrize(
@@ -83,9 +84,9 @@ def test_a_turned_photograph_is_set_upright(inbox):
 def test_the_same_picture_is_stored_once(inbox, folders):
     data = uri(encoded(Image.new("RGB", (5, 5), "blue")))
     first = inbox.take(data, "image")
-    stamp = os.stat(first.path).st_mtime_ns
+    stamp = Path(first.path).stat().st_mtime_ns
     assert inbox.take(data, "mask") == first
-    assert os.stat(first.path).st_mtime_ns == stamp
+    assert Path(first.path).stat().st_mtime_ns == stamp
     assert len(list(folders.inputs.iterdir())) == 1
 
 
@@ -101,7 +102,12 @@ def bomb(width, height):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 WHOLE = encoded(Image.effect_noise((64, 64), 50))

@@ -4,7 +4,6 @@ import copy
 import json
 
 import pytest
-
 from stretto.api.plan_json import plan_from_json
 from stretto.host.errors import BadRequestError
 

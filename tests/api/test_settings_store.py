@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from pony.orm import db_session
-
 from stretto.api.settings_store import SettingsStore
 from stretto.host.errors import ConfigurationError, InvalidRequestError, UnsupportedError
 from stretto.host.settings import Settings
@@ -68,5 +67,5 @@ def test_a_stored_value_that_no_longer_fits(settings, records):
     with db_session:
         records.setting(name="max_queued_invocations", value='"many"')
         records.setting(name="of_another_release", value="1")
-    with pytest.raises(ConfigurationError, match="max_queued_invocations: \"many\" is not a whole number"):
+    with pytest.raises(ConfigurationError, match='max_queued_invocations: "many" is not a whole number'):
         settings.load()

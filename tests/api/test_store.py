@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-
 from stretto.api.entities import open_database
 from stretto.api.history import find
 from stretto.api.store import PonyJobStore, database_file

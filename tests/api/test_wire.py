@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-
 from stretto.host.settings import Settings
 
 MIB = 2**20
@@ -25,7 +24,11 @@ def read_answer(sock):
         assert more, data
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
-    length = int(next(l for l in head.split(b"\r\n") if l.lower().startswith(b"content-length")).split(b":")[1])
+    length = int(
+        next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[
+            1
+        ]
+    )
     while len(body) < length:
         body += sock.recv(65536)
     return head.decode(), json.loads(body)

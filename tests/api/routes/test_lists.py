@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("folder", "routes"),
+    [
+        ("lora", ["/api/lora"]),
+        ("lycoris", ["/api/lycoris"]),
+        ("inversion", ["/api/inversion", "/api/inversions"]),
+    ],
+)
+def test_base_names_of_all_files(still, folder, routes):
+    place = still.folders.model_folder(folder)
+    (place / "deep" / "er").mkdir(parents=True)
+    for name in ("b.safetensors", "a.pt", ".part", "deep/er/c.safetensors", "deep/a.pt"):
+        (place / name).touch()
+    for route in routes:
+        answer = still.client.get(route)
+        assert sorted(answer.data) == ["a.pt", "b.safetensors", "c.safetensors"]
+        assert answer.json["meta"] == {"params": {}}
+
+
+def test_checkpoints_and_the_models_that_plugins_ship(still):
+    (still.folders.model_folder("checkpoint") / "mine.ckpt").touch()
+    found = still.client.get("/api/checkpoints").data
+    assert found[0] == "mine.ckpt"
+    assert found[1:] == list(still.host.offers("models"))

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+
+
+def test_the_hosts_state(still):
+    found = still.client.get("/api").data
+    assert list(found) == ["status", "system", "gpu", "version", "uptime"]
+    assert found["status"] == "idle"
+    assert found["system"] == {
+        "downloads": {"active": 0, "queued": 0, "total": 0},
+        "invocations": {"active": False, "queued": 0, "total": 0},
+    }
+    assert found["version"] == still.host.version
+    assert isinstance(found["uptime"], float)
+
+
+def test_plugins_are_rows(still):
+    rows = still.client.get("/api/plugins").data
+    assert {"schedulers", "vaes", "resamplers"} <= {row["name"] for row in rows}
+    for row in rows:
+        assert list(row) == ["name", "version", "origin", "offers", "status", "reason"]
+    (schedulers,) = [row for row in rows if row["name"] == "schedulers"]
+    assert schedulers["status"] == "on"
+    assert len(schedulers["offers"]["schedulers"]) == 14
+    assert json.dumps(rows)
