@@ -156,70 +156,24 @@ def test_unknown_keys_are_logged_and_ignored(inbox, caplog):
     assert "bogus, defaults" in caplog.text
 
 
+CONTRACT = """
+    model model_type model_prompt model_negative_prompt size refiner inpainter refiner_size
+    inpainter_size lora lycoris inversion vae scheduler multi_scheduler chunking_size chunking_blur
+    seed width height prompt negative_prompt samples num_inference_steps guidance_scale image mask
+    control_image strength invert_mask fit anchor controlnet conditioning_scale
+    process_control_image invert_control_image remove_background fill_background scale_to_model_size
+    refiner_strength refiner_guidance_scale refiner_aesthetic_score refiner_negative_aesthetic_score
+    outscale upscale upscale_iterative upscale_diffusion upscale_diffusion_steps
+    upscale_diffusion_guidance_scale upscale_diffusion_strength upscale_diffusion_prompt
+    upscale_diffusion_negative_prompt upscale_diffusion_controlnet upscale_diffusion_chunking_size
+    upscale_diffusion_chunking_blur upscale_diffusion_scale_chunking_size
+    upscale_diffusion_scale_chunking_blur intermediates image_callback_steps nodes
+"""
+
+
 def test_every_parameter_of_the_contract_is_a_field():
-    contract = [
-        "model",
-        "model_type",
-        "model_prompt",
-        "model_negative_prompt",
-        "size",
-        "refiner",
-        "inpainter",
-        "refiner_size",
-        "inpainter_size",
-        "lora",
-        "lycoris",
-        "inversion",
-        "vae",
-        "scheduler",
-        "multi_scheduler",
-        "chunking_size",
-        "chunking_blur",
-        "seed",
-        "width",
-        "height",
-        "prompt",
-        "negative_prompt",
-        "samples",
-        "num_inference_steps",
-        "guidance_scale",
-        "image",
-        "mask",
-        "control_image",
-        "strength",
-        "invert_mask",
-        "fit",
-        "anchor",
-        "controlnet",
-        "conditioning_scale",
-        "process_control_image",
-        "invert_control_image",
-        "remove_background",
-        "fill_background",
-        "scale_to_model_size",
-        "refiner_strength",
-        "refiner_guidance_scale",
-        "refiner_aesthetic_score",
-        "refiner_negative_aesthetic_score",
-        "outscale",
-        "upscale",
-        "upscale_iterative",
-        "upscale_diffusion",
-        "upscale_diffusion_steps",
-        "upscale_diffusion_guidance_scale",
-        "upscale_diffusion_strength",
-        "upscale_diffusion_prompt",
-        "upscale_diffusion_negative_prompt",
-        "upscale_diffusion_controlnet",
-        "upscale_diffusion_chunking_size",
-        "upscale_diffusion_chunking_blur",
-        "upscale_diffusion_scale_chunking_size",
-        "upscale_diffusion_scale_chunking_blur",
-        "intermediates",
-        "image_callback_steps",
-        "nodes",
-    ]
-    assert set(contract) <= {field.name for field in dataclasses.fields(InvocationRequest)}
+    fields = {field.name for field in dataclasses.fields(InvocationRequest)}
+    assert set(CONTRACT.split()) <= fields
 
 
 def test_deeply_nested_values_are_faults_not_crashes(inbox):
