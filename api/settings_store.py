@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -30,6 +31,7 @@ class SettingsStore:
 
     def __init__(self, records: Records) -> None:
         self._records = records
+        self._lock = threading.Lock()
 
     def load(self) -> Settings:
         """Give the stored settings over the defaults; ConfigurationError for a value that no longer fits."""
@@ -44,10 +46,12 @@ class SettingsStore:
             )
         return settings
 
-    def change(self, payload: Mapping[str, object]) -> Settings:
-        """Check and keep any subset of the settings, and give them all; unknown keys are logged.
+    def change(
+        self, payload: Mapping[str, object], use: Callable[[Settings], None] = lambda _settings: None
+    ) -> Settings:
+        """Check and keep any subset of the settings, hand all of them to `use`, and give them.
 
-        Raises InvalidRequestError with every fault, UnsupportedError for `auth`.
+        Unknown keys are logged. Raises InvalidRequestError with every fault, UnsupportedError for `auth`.
         """
         unknown = [key for key in payload if key not in NAMES]
         if unknown:
@@ -59,8 +63,11 @@ class SettingsStore:
             raise UnsupportedError(
                 "auth: this release has no users yet, so it cannot be switched on; leave it out, or send false"
             )
-        self._keep({name: getattr(asked, name) for name in given})
-        return self.load()
+        with self._lock:  # or of two changes at once, the one in use might not be the one kept
+            self._keep({name: getattr(asked, name) for name in given})
+            settings = self.load()
+            use(settings)
+        return settings
 
     def _keep(self, changes: Mapping[str, Any]) -> None:
         entity = self._records.setting

@@ -6,6 +6,7 @@ dropped for a while, so that it gets to see the answer instead of a reset connec
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ LINGER_S = 10.0
 DRAIN_BYTES = 2**18  # a read
 FLUSH_S = 5.0
 POLL_S = 1.0
+POLL = hasattr(select, "poll")  # select() cannot watch more than 1024 files; Windows has nothing else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ def listen(application: Any, bound: socket.socket, *, threads: int, body_limit: 
 def serve_until(server: Any, stopped: Callable[[], bool]) -> None:
     """Answer requests until `stopped`; `server.pull_trigger()` makes it look at once."""
     while not stopped():
-        server.asyncore.loop(timeout=POLL_S, map=server._map, use_poll=True, count=1)  # noqa: SLF001  # no other way to its map
+        server.asyncore.loop(timeout=POLL_S, map=server._map, use_poll=POLL, count=1)  # noqa: SLF001  # no other way to its map
 
 
 def finish(server: Any) -> None:
@@ -72,7 +74,7 @@ def finish(server: Any) -> None:
     while time.monotonic() < deadline and any(
         channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values())
     ):
-        server.asyncore.loop(timeout=0.05, map=server._map, use_poll=True, count=1)  # noqa: SLF001  # the same
+        server.asyncore.loop(timeout=0.05, map=server._map, use_poll=POLL, count=1)  # noqa: SLF001  # the same
     server.task_dispatcher.shutdown(cancel_pending=True, timeout=FLUSH_S)
     server.trigger.close()
     server.asyncore.close_all(server._map)  # noqa: SLF001  # the same

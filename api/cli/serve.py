@@ -33,7 +33,7 @@ __all__ = ["serve_command"]
     "reaches the port may invoke, see and delete every image, and change the settings. Meant for a "
     "private network, or behind a proxy that checks who comes.",
 )
-@click.option("--verbose", is_flag=True, help="Log more than warnings to stderr.")
+@click.option("--verbose", is_flag=True, help="Log more to stderr, other libraries' messages too.")
 @place_options
 def serve_command(
     place: Place, *, host: str, port: int, threads: int, allow_remote: bool, verbose: bool
@@ -51,6 +51,7 @@ def serve_command(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("stretto").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of every burst
     serve(
         Address(host=host, port=port),

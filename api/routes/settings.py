@@ -17,9 +17,7 @@ def show_settings(call: Call) -> Reply:
 def change_settings(call: Call) -> Reply:
     """Change any subset of the settings and give them all."""
     services = call.services
-    settings = services.settings.change(call.body())
-    services.host.update_settings(settings)
-    return Data(asdict(settings))
+    return Data(asdict(services.settings.change(call.body(), services.host.update_settings)))
 
 
 ROUTES = (

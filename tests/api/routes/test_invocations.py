@@ -170,3 +170,12 @@ def test_counts_follow(still):
     }
     still.store.claim()
     assert still.client.get("/api").data["system"]["invocations"] == {"active": True, "queued": 2, "total": 3}
+
+
+def test_an_invocation_that_will_not_stop_is_not_deleted(still):
+    uuid = invoke(still).data["uuid"]
+    still.store.claim()  # by a worker that nobody here can stop
+    answer = still.client.delete(f"/api/invocation/{uuid}")
+    assert answer.status == 409
+    assert answer.json["errors"][0]["title"] == "StateConflictError"
+    assert still.client.get(f"/api/invocation/{uuid}").data["status"] == "processing"
