@@ -86,7 +86,7 @@ def teach_autoencoder(run: Run, _: Amounts) -> bool:
 
 def encode_scenes(run: Run, amounts: Amounts) -> bool:
     """Latents of training scenes, in latents/."""
-    vae = AutoencoderKL.from_pretrained(run.work / "vae").eval().to(run.device)
+    vae = AutoencoderKL.from_pretrained(run.work / "vae").eval().to(run.device, torch.float32)
     return cache_latents(run, load_sprites(run.work / "sprites.pt"), vae, amounts.chunks)
 
 
@@ -107,11 +107,11 @@ def teach_decoder(run: Run, _: Amounts) -> bool:
 def teach_denoiser(run: Run, amounts: Amounts) -> bool:
     """The denoiser with the text encoder; `training.starter.export` reads its checkpoint."""
     tokenizer = load_tokenizer(run.work / "tokenizer")
-    encoder = CLIPTextModel.from_pretrained(run.work / "text_encoder")
+    encoder = CLIPTextModel.from_pretrained(run.work / "text_encoder").float()  # an exported one is in half
     first = run.work / "unet"
     torch.manual_seed(7)
     unet = UNet2DConditionModel.from_pretrained(first) if first.exists() else build_denoiser()
-    return train_denoiser(run, tokenizer, encoder, unet, amounts.unet_steps)
+    return train_denoiser(run, tokenizer, encoder, unet.float(), amounts.unet_steps)
 
 
 def teach_judge(run: Run, _: Amounts) -> bool:
