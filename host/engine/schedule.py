@@ -25,11 +25,17 @@ class Schedule:
     timesteps: torch.Tensor  # (calls,)
     steps: int
     options: Mapping[str, Any]
+    on_cpu: bool = False  # the scheduler draws noise where its latents are: no picture may depend on that
 
     def step(self, noise: torch.Tensor, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """Go one step from `timestep` towards clean latents."""
-        stepped = self.scheduler.step(noise, timestep, latents, **self.options, return_dict=False)
-        return stepped[0]  # type: ignore[no-any-return]  # diffusers gives a tuple here
+        """Go one step from `timestep` towards clean latents, which stay on their device."""
+        home = latents.device
+        if self.on_cpu:
+            noise, latents = noise.cpu(), latents.cpu()
+        stepped: torch.Tensor = self.scheduler.step(
+            noise, timestep, latents, **self.options, return_dict=False
+        )[0]
+        return stepped.to(home)
 
     def start(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Noise clean latents to the level of the first timestep; unchanged if there is none."""
@@ -45,7 +51,12 @@ class Schedule:
 
 
 def lay_out(
-    scheduler: Scheduler, steps: int, generator: torch.Generator, strength: float | None = None
+    scheduler: Scheduler,
+    steps: int,
+    generator: torch.Generator,
+    strength: float | None = None,
+    *,
+    on_cpu: bool = False,
 ) -> Schedule:
     """Lay out `steps` timesteps, or with `strength` (0 to 1) the last `int(steps * strength)` of them.
 
@@ -62,4 +73,5 @@ def lay_out(
         timesteps=scheduler.timesteps[begin:] if kept else scheduler.timesteps[:0],
         steps=kept,
         options={"generator": generator} if takes_generator else {},
+        on_cpu=on_cpu,
     )

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from ..contracts.plan import Diffuse, Node, Plan
-from ..contracts.protocols import Bench, Frame, LoadedModel, Scheduler
+from ..contracts.protocols import Bench, Frame, LoadedModel
+from ..contracts.specs import SchedulerSpec
 from ..engine.components import check_draws
 from ..engine.conditioning import conditions
 from ..engine.denoise import denoise
@@ -37,22 +38,27 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
     # one generator for all that is random, in the order of diffusers' pipelines
     generator = torch.Generator("cpu").manual_seed(plan.seed)
     strength = None if node.image is None else node.strength
-    scheduler = _scheduler(plan, model, bench, windows=len(mosaic.windows))
-    schedule = lay_out(scheduler, node.num_inference_steps, generator, strength)
+    spec = _scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
+    seeded = {spec.seed_key: plan.seed} if spec.seed_key else {}
+    schedule = lay_out(
+        spec.build({**model.scheduler_config, **seeded}),
+        node.num_inference_steps,
+        generator,
+        strength,
+        on_cpu=spec.seed_key is not None,
+    )
     progress = Progress(bench, node, model, schedule, mosaic)
     latents = _start(node, model, schedule, generator, progress).to(device)
     clean = denoise(latents, model.unet, schedule, guides, mosaic, progress)
     return progress.decoded(clean)
 
 
-def _scheduler(plan: Plan, model: LoadedModel, bench: Bench, *, windows: int) -> Scheduler:
-    """Build the scheduler that was asked for, for one window or several, or the model's own."""
+def _scheduler_spec(plan: Plan, model: LoadedModel, bench: Bench, *, windows: int) -> SchedulerSpec:
+    """Find the scheduler that was asked for, for one window or several, or the model's own."""
     asked = plan.multi_scheduler if windows > 1 and plan.multi_scheduler else plan.scheduler
     # plugins offer schedulers by their class name too, which is what models call theirs
-    spec = bench.host.offer("schedulers", asked or model.scheduler_config["_class_name"])
-    seeded = {spec.seed_key: plan.seed} if spec.seed_key else {}
-    scheduler: Scheduler = spec.build({**model.scheduler_config, **seeded})
-    return scheduler
+    spec: SchedulerSpec = bench.host.offer("schedulers", asked or model.scheduler_config["_class_name"])
+    return spec
 
 
 def _start(

@@ -68,39 +68,45 @@ def jumps(image, axis):
     return np.abs(np.diff(levels, axis=axis)).mean(axis=(1 - axis, 2))
 
 
-@pytest.mark.parametrize(
-    ("model", "scheduler"),
-    [
-        ("tiny_sd1", "ddim"),
-        ("tiny_sd2", "eads"),
-        ("tiny_sdxl", "dpmsm"),
-        ("starter_path", "ddim"),
-        ("starter_path", "eads"),
-    ],
-)
-def test_many_windows_show_no_seam(pairs, model, scheduler):
-    """Rows and columns at the borders of windows change no more than all others do, 15 % allowed.
+def at_borders(images, axis, cells, borders):
+    """Give how much more pictures change at the borders of windows than at cells' borders beside them.
 
-    Cells are 8 px, and a decoder's own steps between cells are larger than those within them, so
-    borders of windows are compared with the borders of all other cells.
+    Cells are 8 px, and a decoder's steps between cells are larger than those within them; objects
+    make their own steps anywhere. So each border is compared with the two cell borders on each side.
     """
-    ours = pairs(model).ours
+    steps = np.mean([jumps(image, axis) for image in images], axis=0)[7::8]
+    beside = [[near for near in (e - 2, e - 1, e + 1, e + 2) if 0 < near < cells] for e in borders]
+    local = [np.mean([steps[near - 1] for near in nears if near not in borders]) for nears in beside]
+    return np.mean([steps[e - 1] for e in borders]) / np.mean(local)
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "eads", "dpmsm"])
+def test_many_windows_show_no_seam(pairs, scheduler):
+    """Half of each window overlaps the next; at its borders nothing changes faster, 20 % allowed.
+
+    Asked of a trained model: the pictures of random ones are noise, which hides any seam.
+    """
+    ours = pairs("starter_path").ours
     images = [
         ours.draw(
-            width=192, height=160, size=64, chunking_size=32, chunking_blur=32,
-            scheduler=scheduler, seed=seed, steps=5,
+            width=320, height=256, size=128, chunking_size=64, chunking_blur=64,
+            scheduler=scheduler, seed=seed, steps=6,
         )[0]
         for seed in range(2)
     ]  # fmt: skip
-    laid = windows(20, 24, 8, 4)
-    assert len(laid) == 20
-    for axis, starts, length in ((0, {w.top for w in laid}, 20), (1, {w.left for w in laid}, 24)):
-        edges = {e for s in starts for e in (s, s + 8) if 0 < e < length}
-        others = set(range(1, length)) - edges
-        steps = np.mean([jumps(image, axis) for image in images], axis=0)
-        at_edges = np.mean([steps[8 * e - 1] for e in edges])
-        elsewhere = np.mean([steps[8 * e - 1] for e in others])
-        assert at_edges <= 1.15 * elsewhere
+    laid = windows(32, 40, 16, 8)
+    assert len(laid) == 12
+    for axis, starts, cells in ((0, {w.top for w in laid}, 32), (1, {w.left for w in laid}, 40)):
+        borders = {e for start in starts for e in (start, start + 16) if 0 < e < cells}
+        assert at_borders(images, axis, cells, borders) <= 1.2
+
+
+def test_the_measure_sees_a_seam(pairs):
+    """Pictures that were drawn each for itself do show where one ends and the next begins."""
+    ours = pairs("starter_path").ours
+    images = [np.asarray(ours.draw(width=128, height=128, size=128, seed=seed)[0]) for seed in range(8)]
+    pasted = [np.concatenate([one, two], axis=1) for one, two in zip(images[::2], images[1::2], strict=True)]
+    assert at_borders(pasted, 1, 32, {16}) > 2
 
 
 @pytest.mark.parametrize("model", ["tiny_sd1", "tiny_sdxl", "starter_path"])

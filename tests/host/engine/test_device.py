@@ -47,7 +47,7 @@ def test_every_precision_has_a_torch_type():
 )
 def test_running_out_of_memory_becomes_advice(error):
     with (
-        pytest.raises(OutOfMemoryError, match="while drawing 9 pictures.*chunking_size"),
+        pytest.raises(OutOfMemoryError, match=r"while drawing 9 pictures.*chunking_size"),
         out_of_memory_said("drawing 9 pictures"),
     ):
         raise error

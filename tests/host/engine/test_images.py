@@ -27,5 +27,5 @@ def test_values_outside_are_clipped():
 
 @pytest.mark.parametrize("value", [float("nan")])
 def test_what_is_no_number_is_an_error_with_advice(value):
-    with pytest.raises(EngineError, match="float16.*bfloat16 or float32"):
+    with pytest.raises(EngineError, match=r"float16.*bfloat16 or float32"):
         to_images(torch.full((1, 3, 2, 2), value, dtype=torch.float16))

@@ -44,3 +44,26 @@ def test_strength_nothing_leaves_latents_alone():
 
 def test_timesteps_stay_on_the_cpu():
     assert laid("eds", 3).timesteps.device.type == "cpu"
+
+
+def test_a_scheduler_that_draws_by_itself_does_so_on_the_cpu():
+    class Watching:
+        order = 1
+        timesteps = torch.tensor([1])
+        devices = ()
+
+        def set_timesteps(self, steps, device):
+            pass
+
+        def step(self, noise, _, latents, **__):
+            self.devices = (noise.device.type, latents.device.type)
+            return (torch.zeros(1),)
+
+    watching = Watching()
+    schedule = lay_out(watching, 1, torch.Generator(), on_cpu=True)
+    meta = torch.empty(1, device="meta")
+    with pytest.raises(NotImplementedError):  # nothing comes back from there, so it was asked to
+        schedule.step(meta, torch.tensor(1), meta)
+    plain = lay_out(watching, 1, torch.Generator())
+    assert plain.step(meta, torch.tensor(1), meta).device.type == "meta"
+    assert watching.devices == ("meta", "meta")
