@@ -56,6 +56,7 @@ class Listener:
         self.rows.append((call, rows))
 
     def stepped(self, call, latents):
+        assert len(latents) == 2
         self.steps.append(call)
         if call == self.stop_at:
             raise InterruptedError
