@@ -148,7 +148,7 @@ class Library:
         for candidate in candidates:
             if _is_weights(candidate):
                 if not self._is_inside(candidate):
-                    raise self._refused(name, [candidate])
+                    raise self._refused(name, candidates)
                 return candidate
         if given.is_absolute() or ".." in given.parts:
             raise self._refused(name, candidates)

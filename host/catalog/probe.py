@@ -29,12 +29,18 @@ CONFIG_BYTES = 4 * 2**20
 
 def probe(path: Path) -> WeightFile:
     """Say what `path` holds; WeightsError names the file, what is wrong with it and what would do."""
-    if path.is_dir():
-        return _folder(path)
-    if path.suffix.lower() == ".safetensors":
-        return _safetensors(path)
-    if path.suffix.lower() in PICKLES:
-        return _pickle(path)
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.suffix.lower() == ".safetensors":
+            return _safetensors(path)
+        if path.suffix.lower() in PICKLES:
+            return _pickle(path)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} has settings of the wrong type in its JSON files ({error}); "
+            "copy them again from the model's source"
+        ) from error
     raise WeightsError(f"{path} is no weight file; known are {', '.join(SUFFIXES)} and folders of diffusers")
 
 
@@ -168,7 +174,7 @@ def _pipeline(path: Path) -> WeightFile:
         kind=WeightKind.DIFFUSERS,
         family=_pipeline_family(index, unet),
         in_channels=int(unet.get("in_channels", 4)),
-        prediction_type=_json(scheduler).get("prediction_type", "epsilon")
+        prediction_type=str(_json(scheduler).get("prediction_type", "epsilon"))
         if scheduler.is_file()
         else "epsilon",
         size_px=_side_px(unet, path),

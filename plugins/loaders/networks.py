@@ -21,6 +21,8 @@ __all__ = ["Target", "make_text_encoder", "make_unet", "make_vae", "text_encoder
 
 SHOWN = 3
 TEXT_MODEL = "text_model."
+# Settings that say how often something is repeated; each repetition has tensors of its own.
+COUNTS = ("layers_per_block", "num_hidden_layers", "transformer_layers_per_block")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ def make_unet(config: Mapping[str, Any], tensors: Tensors, target: Target) -> An
     """Make a UNet2DConditionModel."""
     from diffusers import UNet2DConditionModel
 
+    _check_counts(config, tensors, target.path)
     return _filled(lambda: UNet2DConditionModel.from_config(dict(config)), tensors, target, "UNet")
 
 
@@ -52,6 +55,7 @@ def make_vae(config: Mapping[str, Any], tensors: Tensors, target: Target) -> Any
 
     if config.get("force_upcast") and target.precision is Precision.FLOAT16:
         target = Target(precision=Precision.FLOAT32, device=target.device, path=target.path)
+    _check_counts(config, tensors, target.path)
     return _filled(lambda: AutoencoderKL.from_config(dict(config)), tensors, target, "VAE")
 
 
@@ -68,6 +72,7 @@ def make_text_encoder(config: Mapping[str, Any], tensors: Tensors, target: Targe
     settings = {key: value for key, value in config.items() if key not in {"torch_dtype", "dtype"}}
     with blaming(target.path):
         parsed = CLIPTextConfig(**settings)
+    _check_counts(config, tensors, target.path)
     return _filled(lambda: classes[name](parsed), tensors, target, "text encoder")
 
 
@@ -101,6 +106,18 @@ def _filled(make: Callable[[], Any], tensors: Tensors, target: Target, what: str
         network.load_state_dict(owned, assign=True)
         network.to(target.device)
     return network.eval().requires_grad_(False)
+
+
+def _check_counts(config: Mapping[str, Any], tensors: Tensors, path: Path) -> None:
+    """Refuse settings that ask for more layers than there are tensors, before making them fills the memory."""
+    for name in COUNTS:
+        value = config.get(name, 1)
+        for count in value if isinstance(value, list) else [value]:
+            if isinstance(count, int) and count > len(tensors):
+                raise WeightsError(
+                    f"{path} has settings with {name} {count}, and only {len(tensors)} tensors; "
+                    "put right settings beside it"
+                )
 
 
 def _check(network: Any, own: Mapping[str, str], tensors: Tensors, what: str, path: Path) -> None:

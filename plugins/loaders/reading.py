@@ -53,6 +53,7 @@ class Nothing:
 def blaming(path: Path) -> Iterator[None]:
     """Turn what libraries raise over a broken file into WeightsError with the file's name."""
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     try:
@@ -61,8 +62,8 @@ def blaming(path: Path) -> Iterator[None]:
         raise
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path} is refused: {_reason(error)}") from error
-    except (SafetensorError, zipfile.BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError,
-            ValueError) as error:  # fmt: skip
+    except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
+            StrictDataclassError, TypeError, ValueError, zipfile.BadZipFile) as error:  # fmt: skip
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise WeightsError(f"{path} cannot be loaded: {first[0]}; download or convert it again") from error
 

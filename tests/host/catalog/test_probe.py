@@ -158,3 +158,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.ckpt").touch()
     with pytest.raises(WeightsError, match="is empty"):
         probe(tmp_path / "empty.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("unet/config.json", {"in_channels": []}),
+        ("vae/config.json", {"block_out_channels": 3}),
+        ("model_index.json", {"text_encoder": 3}),
+    ],
+)
+def test_settings_of_the_wrong_type_are_refused(
+    file: str, values: dict[str, object], tiny_sdxl: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(tiny_sdxl, tmp_path / "copy"))
+    config = copy / file
+    config.write_text(json.dumps({**json.loads(config.read_text()), **values}))
+    with pytest.raises(WeightsError, match="wrong type"):
+        probe(copy)

@@ -174,3 +174,22 @@ def test_an_index_may_not_lead_out_of_its_folder(copy: Path) -> None:
     (copy / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(WeightsError, match="outside of its folder"):
         load(copy)
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("text_encoder", {"num_hidden_layers": 10**12}),
+        ("unet", {"layers_per_block": 10**12}),
+        ("unet", {"transformer_layers_per_block": [1, 10**12]}),
+        ("vae", {"layers_per_block": 10**12}),
+        ("text_encoder", {"hidden_size": "x"}),
+        ("text_encoder", {"num_attention_heads": 0}),
+        ("unet", {"block_out_channels": None}),
+        ("vae", {"act_fn": True}),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(part: str, values: dict[str, Any], copy: Path) -> None:
+    edit(copy / part / "config.json", **values)
+    with pytest.raises(WeightsError, match=part):
+        load(copy)
