@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stretto.host.contracts.models import WeightKind
-from stretto.host.errors import UnsupportedError
+from stretto.host.errors import StrettoError, UnsupportedError
 
 from .options import Place, as_json, place_options
 from .tables import table
 
 if TYPE_CHECKING:
-    from stretto.host.contracts.models import WeightFile
     from stretto.host.runtime.host import Host
 
 __all__ = ["models_group"]
@@ -40,15 +39,21 @@ def _opened(place: Place) -> Iterator[Host]:
 def list_command(place: Place, *, as_json: bool) -> None:
     """List the models that plugins ship, then those in the model folders."""
     with _opened(place) as host:
-        found = [_values(file, origin) for file, origin in _models(host)]
+        found = list(_models(host))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     rows = [
-        (row["name"], row["family"] or "?", f"{row['size_px'] or '?'} px", row["origin"], row["path"])
+        (
+            row["name"],
+            row["family"] or "?",
+            f"{row['size_px'] or '?'} px",
+            row["origin"],
+            row["error"] or row["path"],
+        )
         for row in found
     ]
-    click.echo(table(("name", "family", "size", "origin", "path"), rows))
+    click.echo(table(("name", "family", "size", "origin", "path, or why it cannot be used"), rows))
 
 
 @models_group.command("path")
@@ -69,17 +74,29 @@ def path_command(place: Place, *, name: str) -> None:
     click.echo(file.path)
 
 
-def _models(host: Host) -> Iterator[tuple[WeightFile, str]]:
+def _models(host: Host) -> Iterator[dict[str, Any]]:
     offered = host.offers("models")
     for name in offered:
-        yield host.resolve_model(name), "plugin"
+        yield _row(host, name, "plugin")
     for kind in (WeightKind.DIFFUSERS, WeightKind.CHECKPOINT):
         for name in host.library.names(kind):
             if name not in offered:
-                yield host.resolve_model(name), "folder"
+                yield _row(host, name, "folder")
 
 
-def _values(file: WeightFile, origin: str) -> dict[str, Any]:
+def _row(host: Host, name: str, origin: str) -> dict[str, Any]:
+    """Describe one model; a file that cannot be used is a row that says why."""
+    try:
+        file = host.resolve_model(name)
+    except StrettoError as error:
+        return {
+            "name": name,
+            "family": None,
+            "size_px": None,
+            "origin": origin,
+            "path": None,
+            "error": str(error),
+        }
     return {
         "name": file.name,
         "kind": file.kind.value,
@@ -88,4 +105,5 @@ def _values(file: WeightFile, origin: str) -> dict[str, Any]:
         "size_bytes": file.size_bytes,
         "origin": origin,
         "path": file.path,
+        "error": None,
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..catalog.probe import PICKLES
 from ..contracts.models import Family, Precision, WeightFile
 from ..contracts.plan import Bounds, Node, Plan, UpscaleStage
 from ..contracts.protocols import HostView
@@ -150,7 +151,10 @@ def _offer(weights: WeightFile, host: HostView) -> ModelOffer | None:
 def _check_base(draft: _Draft) -> None:
     weights = draft.weights
     called = f"'{weights.name or weights.path}'"
-    if weights.family is None:
+    if weights.family is None and Path(weights.path).suffix in PICKLES:
+        # a pickle: nobody opens it here, only the loader, in the worker and without unpickling objects
+        draft.notes.append(f"{called} is a pickle, whose architecture shows when it is loaded")
+    elif weights.family is None:
         draft.fault("model", f"{called} is of no architecture that is known here; known: sd1, sd2, sdxl")
     elif weights.family is Family.SDXL_REFINER:
         draft.fault(

@@ -33,7 +33,24 @@ def test_list_shows_what_ships_and_what_lies_in_the_folders(
     assert rows["tiny"]["kind"] == "diffusers"
     assert {row["family"] for row in rows.values()} == {"sd1"}
     assert run(["models", "list"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split() == ["NAME", "FAMILY", "SIZE", "ORIGIN", "PATH"]
+    assert capsys.readouterr().out.splitlines()[0].split()[:5] == [
+        "NAME",
+        "FAMILY",
+        "SIZE",
+        "ORIGIN",
+        "PATH,",
+    ]
+
+
+def test_a_broken_file_is_a_row_with_its_reason(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = data_dir / "models" / "checkpoint"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "broken.safetensors").write_bytes(b"\xff" * 64)
+    assert run(["models", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "starter" in rows
+    assert rows["broken.safetensors"]["path"] is None
+    assert "broken.safetensors" in rows["broken.safetensors"]["error"]
 
 
 def test_path_is_a_folder_that_diffusers_loads(

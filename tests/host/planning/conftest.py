@@ -39,6 +39,7 @@ MODELS = (
     weights("fill.safetensors", Family.SD1, in_channels=9),
     weights("edit.safetensors", Family.SD1, in_channels=8),
     weights("odd.safetensors", None),
+    weights("old.ckpt", None),
 )
 
 

@@ -380,3 +380,9 @@ def test_the_real_host_plans_over_the_shipped_model_without_torch(tmp_path: Path
     assert (plan["upscale"]["method"], plan["upscale"]["amount"]) == (["lanczos"], 2)
     assert "9 windows" in plan["resolved"]["notes"][0]
     assert heavy == "[]"
+
+
+def test_a_pickle_is_planned_and_its_family_left_to_the_loader(view: Any) -> None:
+    plan = build_plan(InvocationRequest(prompt="x", model="old.ckpt"), view)
+    assert (plan.model.name, plan.model.family, plan.size) == ("old.ckpt", None, 512)
+    assert "'old.ckpt' is a pickle" in plan.notes[0]
