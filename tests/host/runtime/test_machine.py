@@ -64,4 +64,16 @@ def test_the_hub_is_shut_meanwhile(monkeypatch: Any) -> None:
     with offline():
         assert os.environ["HF_HUB_OFFLINE"] == os.environ["TRANSFORMERS_OFFLINE"] == "1"
     assert os.environ["HF_HUB_OFFLINE"] == "0"
+
+
+@pytest.mark.parametrize(("told", "meant"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_sleep_unless_told_otherwise(
+    told: str | None, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_WAIT_POLICY", told)
+    with offline():
+        assert os.environ["OMP_WAIT_POLICY"] == meant
+    assert os.environ.get("OMP_WAIT_POLICY") == told
     assert "TRANSFORMERS_OFFLINE" not in os.environ
