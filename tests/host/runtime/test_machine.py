@@ -64,6 +64,7 @@ def test_the_hub_is_shut_meanwhile(monkeypatch: Any) -> None:
     with offline():
         assert os.environ["HF_HUB_OFFLINE"] == os.environ["TRANSFORMERS_OFFLINE"] == "1"
     assert os.environ["HF_HUB_OFFLINE"] == "0"
+    assert "TRANSFORMERS_OFFLINE" not in os.environ
 
 
 @pytest.mark.parametrize(("told", "meant"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
@@ -76,4 +77,3 @@ def test_idle_threads_sleep_unless_told_otherwise(
     with offline():
         assert os.environ["OMP_WAIT_POLICY"] == meant
     assert os.environ.get("OMP_WAIT_POLICY") == told
-    assert "TRANSFORMERS_OFFLINE" not in os.environ
