@@ -15,15 +15,51 @@ from .contracts.events import (
     StepProgress,
     StepStarted,
 )
-from .contracts.models import Family, ModelSpec, Precision, Role, WeightFile, WeightKind
-from .contracts.plan import Bounds, Chunking, Diffuse, Node, Plan, Save, Step, Upscale, UpscaleStage
-from .contracts.protocols import Bench, Frame, HostView, LoadedModel, Loader, Scheduler, Upscaler
+from .contracts.models import Family, ModelSpec, Patch, Precision, Role, WeightFile, WeightKind
+from .contracts.plan import (
+    Bounds,
+    Chunking,
+    Diffuse,
+    Node,
+    Plan,
+    Rediffuse,
+    Rediffusion,
+    RemoveBackground,
+    Remover,
+    Save,
+    Step,
+    Upscale,
+    UpscaleStage,
+)
+from .contracts.protocols import (
+    BackgroundRemover,
+    Bench,
+    Frame,
+    HostView,
+    LoadedModel,
+    Loader,
+    Patcher,
+    Scheduler,
+    TilingUpscaler,
+    Upscaler,
+)
 from .contracts.request import InvocationRequest
-from .contracts.specs import LoaderSpec, ModelOffer, SchedulerSpec, Spec, UpscalerSpec, VaeSpec
+from .contracts.specs import (
+    BackgroundRemoverSpec,
+    LoaderSpec,
+    ModelOffer,
+    PatcherSpec,
+    SchedulerSpec,
+    Spec,
+    UpscalerSpec,
+    VaeSpec,
+)
 from .errors import StrettoError
 from .hookspecs import hookimpl
 
 __all__ = [
+    "BackgroundRemover",
+    "BackgroundRemoverSpec",
     "Bench",
     "Bounds",
     "Chunking",
@@ -43,10 +79,17 @@ __all__ = [
     "ModelOffer",
     "ModelSpec",
     "Node",
+    "Patch",
+    "Patcher",
+    "PatcherSpec",
     "Plan",
     "Planned",
     "Precision",
     "Queued",
+    "Rediffuse",
+    "Rediffusion",
+    "RemoveBackground",
+    "Remover",
     "Role",
     "Save",
     "Scheduler",
@@ -58,6 +101,7 @@ __all__ = [
     "StepProgress",
     "StepStarted",
     "StrettoError",
+    "TilingUpscaler",
     "Upscale",
     "UpscaleStage",
     "Upscaler",

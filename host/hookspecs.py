@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from .contracts.plan import Plan, Step
     from .contracts.protocols import Bench, Frame, HostView
     from .contracts.request import InvocationRequest
-    from .contracts.specs import LoaderSpec, ModelOffer, SchedulerSpec, UpscalerSpec, VaeSpec
+    from .contracts.specs import (
+        BackgroundRemoverSpec,
+        LoaderSpec,
+        ModelOffer,
+        PatcherSpec,
+        SchedulerSpec,
+        UpscalerSpec,
+        VaeSpec,
+    )
 
 __all__ = ["PROJECT", "HostSpecs", "hookimpl", "hookspec"]
 
@@ -65,11 +73,29 @@ class HostSpecs:
         raise NotImplementedError
 
     @hookspec
+    def register_patchers(self, host: HostView) -> Iterable[PatcherSpec]:
+        """Offer ways to change a loaded model: LoRA, LyCORIS, textual inversions.
+
+        :param host: settings and folders.
+        :return: specs; the first whose `accepts(file)` is true is used.
+        """
+        raise NotImplementedError
+
+    @hookspec
     def register_upscalers(self, host: HostView) -> Iterable[UpscalerSpec]:
         """Offer enlargers for the `upscale` parameter.
 
         :param host: settings and folders.
         :return: specs; each `build` gets the device.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_background_removers(self, host: HostView) -> Iterable[BackgroundRemoverSpec]:
+        """Offer networks for the `remove_background` parameter.
+
+        :param host: settings and folders.
+        :return: specs; the first one whose file is in the model folder is used.
         """
         raise NotImplementedError
 

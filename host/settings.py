@@ -11,7 +11,17 @@ from annotated_types import Ge, Le
 __all__ = ["MODEL_FOLDERS", "Folders", "Settings"]
 
 # Folder names are the contract's (`/api/installation/<dir>`).
-MODEL_FOLDERS = ("checkpoint", "diffusers", "lora", "lycoris", "inversion", "vae", "controlnet", "upscaler")
+MODEL_FOLDERS = (
+    "checkpoint",
+    "diffusers",
+    "lora",
+    "lycoris",
+    "inversion",
+    "vae",
+    "controlnet",
+    "upscaler",
+    "background",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

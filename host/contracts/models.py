@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Family", "ModelSpec", "Precision", "Role", "WeightFile", "WeightKind"]
+__all__ = ["Family", "ModelSpec", "Patch", "Precision", "Role", "WeightFile", "WeightKind"]
 
 
 class Family(StrEnum):
@@ -29,6 +29,7 @@ class WeightKind(StrEnum):
     INVERSION = "inversion"
     CONTROLNET = "controlnet"
     UPSCALER = "upscaler"
+    BACKGROUND = "background"
 
 
 class Role(StrEnum):
@@ -72,6 +73,15 @@ class WeightFile:
         It has diffusers' layout (`unet/config.json`, `tokenizer/`, ...), any part of it.
         """
         return Path(self.path).with_suffix(".config")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A change of a loaded model for the time of one diffusion: LoRA, LyCORIS or textual inversion."""
+
+    kind: WeightKind
+    file: WeightFile
+    weight: float = 1.0  # how much of it; 0 is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,26 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..geometry import round_up
 from .images import ImageRef
-from .models import ModelSpec, Precision, Role, WeightFile
+from .models import ModelSpec, Patch, Precision, Role, WeightFile
 from .request import Adapter, Anchor, Fit
 
-__all__ = ["Bounds", "Chunking", "Diffuse", "Node", "Plan", "Save", "Step", "Upscale", "UpscaleStage"]
+__all__ = [
+    "Bounds",
+    "Chunking",
+    "Diffuse",
+    "Node",
+    "Plan",
+    "Rediffuse",
+    "Rediffusion",
+    "RemoveBackground",
+    "Remover",
+    "Save",
+    "Step",
+    "Upscale",
+    "UpscaleStage",
+]
 
 PLAN_VERSION = 1
 
@@ -56,14 +71,63 @@ class Node:
     fit: Fit | None = None
     anchor: Anchor | None = None
     scale_to_model_size: bool = False
+    remove_background: bool = False
+    mask: ImageRef | None = None  # fitted like the image; white is repainted
+    invert_mask: bool = False
+    outpaint: bool = False  # what the image leaves empty is painted too
+    crop: Bounds | None = None  # the part of the node that is drawn; None: all of it
+    draw_width: int | None = None  # drawn at this size and scaled back; None: as it is, in whole cells
+    draw_height: int | None = None
+
+    @property
+    def paints(self) -> bool:
+        """Say whether only a part of the image is repainted."""
+        return self.mask is not None or self.outpaint
+
+    @property
+    def drawn(self) -> Bounds:
+        """Give the part of the node that is drawn, in its own pixels."""
+        return self.crop or Bounds(left=0, top=0, right=self.width, bottom=self.height)
+
+    @property
+    def canvas_px(self) -> tuple[int, int]:
+        """Give the size to draw at, (height, width), in whole latent cells."""
+        area = self.drawn
+        height, width = area.bottom - area.top, area.right - area.left
+        return self.draw_height or round_up(height), self.draw_width or round_up(width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rediffusion:
+    """How an enlarged picture is drawn over again, as image-to-image; the last two are only a record."""
+
+    prompt: str
+    negative_prompt: str
+    num_inference_steps: int
+    guidance_scale: float
+    strength: float
+    chunking_size: int
+    chunking_blur: int
+    scale_chunking_size: bool = True
+    scale_chunking_blur: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpscaleStage:
-    """One enlargement by `amount` with the upscaler named `method`."""
+    """One enlargement by `amount` with the upscaler named `method`, or with the network in `weights`."""
 
     method: str
     amount: int
+    weights: WeightFile | None = None
+    diffusion: Rediffusion | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remover:
+    """What tells a subject from its background: the offer named `method`, with its network."""
+
+    method: str
+    weights: WeightFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +151,13 @@ class Plan:
     vae_name: str | None = None
     precision: Precision | None = None  # None: the best that the device has
     upscale: tuple[UpscaleStage, ...] = ()
+    remover: Remover | None = None  # for every node with remove_background
     lora: tuple[Adapter, ...] = ()
     lycoris: tuple[Adapter, ...] = ()
     inversion: tuple[Adapter, ...] = ()
+    inpainter: WeightFile | None = None  # None: the base model fills masks itself
+    inpainter_size: int | None = None
+    patches: tuple[Patch, ...] = ()  # those three, found: in the order in which they are applied
     intermediates: bool = True
     image_callback_steps: int = 10
     build_tensorrt: bool = False
@@ -100,9 +168,23 @@ class Plan:
         """Say what to load for the main diffusion."""
         return ModelSpec(role=Role.BASE, weights=self.model, vae=self.vae, precision=self.precision)
 
-    def chunking(self) -> Chunking:
-        """Say how windows move over the canvas."""
-        return Chunking(size_px=self.size, stride_px=self.chunking_size, blur_px=self.chunking_blur)
+    def draws(self, node: Node) -> ModelSpec:
+        """Say what to load for one node: the inpainter where there is one and something to fill."""
+        base = self.base()
+        if not node.paints or self.inpainter is None:
+            return base
+        vae = base.vae if self.inpainter.family == self.model.family else None
+        return replace(base, role=Role.INPAINTER, weights=self.inpainter, vae=vae)
+
+    def engine_px(self, node: Node) -> int:
+        """Give the side in pixels of the windows over one node."""
+        return self.inpainter_size or self.size if node.paints else self.size
+
+    def chunking(self, node: Node) -> Chunking:
+        """Say how windows move over the canvas of one node."""
+        return Chunking(
+            size_px=self.engine_px(node), stride_px=self.chunking_size, blur_px=self.chunking_blur
+        )
 
     def with_note(self, note: str) -> Plan:
         """Give the plan with one more line in its record."""
@@ -113,7 +195,7 @@ class Plan:
         return {
             "model": self.model.name or self.model.path,
             "refiner": None,
-            "inpainter": None,
+            "inpainter": None if self.inpainter is None else self.inpainter.name or self.inpainter.path,
             "lora": [asdict(adapter) for adapter in self.lora],
             "lycoris": [asdict(adapter) for adapter in self.lycoris],
             "inversion": [adapter.model for adapter in self.inversion],
@@ -123,7 +205,7 @@ class Plan:
             "width": self.width,
             "height": self.height,
             "size": self.size,
-            "inpainter_size": None,
+            "inpainter_size": self.inpainter_size,
             "refiner_size": None,
             "seed": self.seed,
             "prompt": self.prompt,
@@ -151,10 +233,10 @@ def _node_json(node: Node) -> dict[str, Any]:
         "strength": node.strength,
         "num_inference_steps": node.num_inference_steps,
         "guidance_scale": node.guidance_scale,
-        "remove_background": False,
+        "remove_background": node.remove_background,
         "scale_to_model_size": node.scale_to_model_size,
         "image": _image_json(node.image),
-        "mask": None,
+        "mask": _image_json(node.mask),
         "control_image": None,
         "children": [],
         "bounds": node.bounds.to_json(),
@@ -177,7 +259,25 @@ def _upscale_json(stages: tuple[UpscaleStage, ...]) -> dict[str, Any] | None:
         "method": [stage.method for stage in stages],
         "amount": amount,
         "iterative": len(stages) > 1,
-        "diffusion": False,
+        "diffusion": _rediffusion_json([stage.diffusion for stage in stages if stage.diffusion]),
+    }
+
+
+def _rediffusion_json(stages: list[Rediffusion]) -> dict[str, Any] | bool:
+    if not stages:
+        return False
+    first = stages[0]
+    return {
+        "steps": [stage.num_inference_steps for stage in stages],
+        "guidance_scale": [stage.guidance_scale for stage in stages],
+        "chunking_size": [stage.chunking_size for stage in stages],
+        "chunking_blur": [stage.chunking_blur for stage in stages],
+        "strength": [stage.strength for stage in stages],
+        "prompt": [stage.prompt for stage in stages],
+        "negative_prompt": [stage.negative_prompt for stage in stages],
+        "controlnet": None,
+        "scale_chunking_size": first.scale_chunking_size,
+        "scale_chunking_blur": first.scale_chunking_blur,
     }
 
 
@@ -188,6 +288,7 @@ class Diffuse:
     node: Node
     model: ModelSpec
     why: str
+    patches: tuple[Patch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,10 +300,27 @@ class Upscale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rediffuse:
+    """Draw every enlarged picture over again, one after the other, from the job's seed."""
+
+    settings: Rediffusion
+    model: ModelSpec
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveBackground:
+    """Make what is behind the subject of every picture transparent."""
+
+    remover: Remover
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Save:
     """Write every picture to the image store, with the plan in its text chunks."""
 
     why: str
 
 
-Step = Diffuse | Upscale | Save
+Step = Diffuse | RemoveBackground | Upscale | Rediffuse | Save

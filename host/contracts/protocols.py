@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from .events import Event
-from .models import ModelSpec, Precision, WeightFile
+from .models import ModelSpec, Patch, Precision, WeightFile
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
 
     from ..settings import Folders, Settings
 
-__all__ = ["Bench", "Frame", "HostView", "LoadedModel", "Loader", "Scheduler", "Upscaler"]
+__all__ = [
+    "BackgroundRemover",
+    "Bench",
+    "Frame",
+    "HostView",
+    "LoadedModel",
+    "Loader",
+    "Patcher",
+    "Scheduler",
+    "TilingUpscaler",
+    "Upscaler",
+]
 
 T = TypeVar("T")
 
@@ -61,6 +73,7 @@ class LoadedModel:
     # model_index.json values that change the mathematics: force_zeros_for_empty_prompt,
     # requires_aesthetics_score
     options: Mapping[str, Any]
+    patches: tuple[Patch, ...] = ()  # what the networks are changed by at the moment
 
 
 @runtime_checkable
@@ -75,11 +88,47 @@ class Loader(Protocol):
 
 
 @runtime_checkable
+class Patcher(Protocol):
+    """Changes a loaded model and puts it back, to the bit."""
+
+    def accepts(self, file: WeightFile) -> bool:
+        """Say whether this patcher reads `file`; looks at the value, opens nothing."""
+
+    def applied(
+        self, model: LoadedModel, patch: Patch, note: Callable[[str], None]
+    ) -> AbstractContextManager[LoadedModel]:
+        """Give the model changed by `patch`; whatever happens, it is as before when the context ends.
+
+        `note` writes a line into the job's record. Raises WeightsError naming the file and the
+        family that it is for when it fits nothing of the model.
+        """
+
+
+@runtime_checkable
 class Upscaler(Protocol):
     """Enlarges pictures."""
 
     def upscale(self, image: Image, amount: int) -> Image:
         """Give `image` enlarged `amount` times on both sides."""
+
+
+@runtime_checkable
+class TilingUpscaler(Protocol):
+    """Enlarges pictures piece by piece, so that a job can be stopped between two."""
+
+    def upscale(self, image: Image, amount: int) -> Image:
+        """Give `image` enlarged `amount` times on both sides."""
+
+    def pieces(self, image: Image, amount: int) -> Iterator[tuple[Image, tuple[int, int]]]:
+        """Give the parts of the enlarged picture, without gaps, each with its left and top pixel."""
+
+
+@runtime_checkable
+class BackgroundRemover(Protocol):
+    """Tells a picture's subject from what is behind it."""
+
+    def remove(self, image: Image) -> Image:
+        """Give `image` as RGBA: its own colours, with what is behind the subject transparent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .models import Family
-from .protocols import Loader, Scheduler, Upscaler
+from .models import Family, WeightFile
+from .protocols import BackgroundRemover, Loader, Patcher, Scheduler, Upscaler
 
-__all__ = ["LoaderSpec", "ModelOffer", "SchedulerSpec", "Spec", "UpscalerSpec", "VaeSpec"]
+__all__ = [
+    "BackgroundRemoverSpec",
+    "LoaderSpec",
+    "ModelOffer",
+    "PatcherSpec",
+    "SchedulerSpec",
+    "Spec",
+    "UpscalerSpec",
+    "VaeSpec",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,35 @@ class LoaderSpec(Spec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpscalerSpec(Spec):
-    """An enlarger; `build` gets the device (`cpu`, `cuda`, ...)."""
+class PatcherSpec(Spec):
+    """A way to change a loaded model by a weight file; the first whose `accepts` is true does it."""
 
-    build: Callable[[str], Upscaler]
+    build: Callable[[], Patcher]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscalerSpec(Spec):
+    """An enlarger; `build` gets the device (`cpu`, `cuda`, ...).
+
+    One that needs weights names the files of which it takes the first that is there, and where the
+    first comes from; `open` then gets the file and the device instead. A spec with `open` and
+    without `files` opens any other file in the upscaler folder, by its name.
+    """
+
+    build: Callable[[str], Upscaler] | None = None
+    open: Callable[[WeightFile, str], Upscaler] | None = None
+    files: tuple[str, ...] = ()
+    source: str = ""  # URL of the first of `files`
+    missing: Callable[[], str | None] = lambda: None  # why it cannot work here, and what would do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackgroundRemoverSpec(Spec):
+    """A network that finds a picture's subject: `open` gets the first of `files` that is there, and the device.
+
+    Files are looked for in the `background` model folder; `source` is the URL of the first.
+    """
+
+    open: Callable[[WeightFile, str], BackgroundRemover]
+    files: tuple[str, ...]
+    source: str

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from ..contracts.specs import LoaderSpec, ModelOffer, SchedulerSpec, Spec, UpscalerSpec, VaeSpec
+from ..contracts.specs import (
+    BackgroundRemoverSpec,
+    LoaderSpec,
+    ModelOffer,
+    PatcherSpec,
+    SchedulerSpec,
+    Spec,
+    UpscalerSpec,
+    VaeSpec,
+)
 from ..errors import NotFoundError, PluginClashError, PluginError, did_you_mean
 
 __all__ = ["KINDS", "Kind", "Registry"]
@@ -30,7 +39,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "schedulers": Kind("register_schedulers", SchedulerSpec, "scheduler"),
         "vaes": Kind("register_vaes", VaeSpec, "VAE"),
         "loaders": Kind("register_loaders", LoaderSpec, "loader"),
+        "patchers": Kind("register_patchers", PatcherSpec, "patcher"),
         "upscalers": Kind("register_upscalers", UpscalerSpec, "upscaler"),
+        "background_removers": Kind(
+            "register_background_removers", BackgroundRemoverSpec, "background remover"
+        ),
     }
 )
 

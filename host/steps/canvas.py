@@ -12,7 +12,7 @@ from ..engine.components import CELL_PX
 from ..errors import EngineError
 from ..geometry import fitted, round_up
 
-__all__ = ["canvas_px", "cropped", "input_image"]
+__all__ = ["canvas_px", "cropped", "filled_up", "input_image"]
 
 
 def canvas_px(node: Node) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def input_image(node: Node) -> Image.Image:
         raise EngineError(
             f"The input image {node.image.path} cannot be read: {error}; send it again."
         ) from error
-    return _filled_up(_laid(source, node), canvas_px(node))
+    return filled_up(_laid(source, node), canvas_px(node))
 
 
 def _laid(source: Image.Image, node: Node) -> Image.Image:
@@ -54,7 +54,8 @@ def _laid(source: Image.Image, node: Node) -> Image.Image:
     return laid
 
 
-def _filled_up(image: Image.Image, size_px: tuple[int, int]) -> Image.Image:
+def filled_up(image: Image.Image, size_px: tuple[int, int]) -> Image.Image:
+    """Enlarge an RGB image's canvas to `size_px`, (height, width), by repeating its right and bottom edge."""
     height, width = size_px
     if image.size == (width, height):
         return image

@@ -19,7 +19,7 @@ from ..engine.latents import Mosaic, decode, encode, lay_windows, noise
 from ..engine.schedule import Schedule, lay_out
 from .canvas import canvas_px, cropped, input_image
 
-__all__ = ["diffuse"]
+__all__ = ["diffuse", "scheduler_spec"]
 
 
 def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
@@ -33,12 +33,12 @@ def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
 def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...]:
     plan, size_px = bench.plan, canvas_px(node)
     device = check_draws(model).device
-    mosaic = lay_windows(size_px, plan.chunking(), device)
+    mosaic = lay_windows(size_px, plan.chunking(node), device)
     guides = conditions(model, (node.negative_prompt, node.prompt), node.guidance_scale, size_px, bench.cache)
     # one generator for all that is random, in the order of diffusers' pipelines
     generator = torch.Generator("cpu").manual_seed(plan.seed)
     strength = None if node.image is None else node.strength
-    spec = _scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
+    spec = scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
     seeded = {spec.seed_key: plan.seed} if spec.seed_key else {}
     schedule = lay_out(
         spec.build({**model.scheduler_config, **seeded}),
@@ -53,7 +53,7 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
     return progress.decoded(clean)
 
 
-def _scheduler_spec(plan: Plan, model: LoadedModel, bench: Bench, *, windows: int) -> SchedulerSpec:
+def scheduler_spec(plan: Plan, model: LoadedModel, bench: Bench, *, windows: int) -> SchedulerSpec:
     """Find the scheduler that was asked for, for one window or several, or the model's own."""
     asked = plan.multi_scheduler if windows > 1 and plan.multi_scheduler else plan.scheduler
     # plugins offer schedulers by their class name too, which is what models call theirs

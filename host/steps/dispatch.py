@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ..contracts.plan import Diffuse, Save, Step, Upscale
+from ..contracts.plan import Diffuse, Rediffuse, RemoveBackground, Save, Step, Upscale
 from ..contracts.protocols import Bench, Frame
 from ..hookspecs import hookimpl
 
@@ -26,6 +26,14 @@ class CoreSteps:
                 from .upscale import upscale
 
                 return upscale(step, frame, bench)
+            case Rediffuse():
+                from .rediffuse import rediffuse
+
+                return rediffuse(step, frame, bench)
+            case RemoveBackground():
+                from .background import remove_background
+
+                return remove_background(step, frame, bench)
             case Save():
                 from .save import save
 

@@ -4,19 +4,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..contracts.plan import Upscale
-from ..contracts.protocols import Bench, Frame, Upscaler
-from ..engine.device import out_of_memory_said
+from PIL import Image
 
-__all__ = ["upscale"]
+from ..contracts.plan import Upscale, UpscaleStage
+from ..contracts.protocols import Bench, Frame, TilingUpscaler, Upscaler
+from ..contracts.specs import UpscalerSpec
+from ..engine.device import out_of_memory_said
+from ..errors import ConfigurationError
+
+__all__ = ["upscale", "upscaler_of"]
 
 
 def upscale(step: Upscale, frame: Frame, bench: Bench) -> Frame:
-    """Enlarge every picture with the stage's method; a stopped job ends between two pictures."""
-    upscaler: Upscaler = bench.host.offer("upscalers", step.stage.method).build(bench.device)
+    """Enlarge every picture with the stage's method; a stopped job ends between two pieces of one."""
+    upscaler = upscaler_of(step.stage, bench)
     images = []
     for image in frame.images:
         bench.tick(step.why, ticks=0)
         with out_of_memory_said(f"enlarging {image.width} x {image.height} px {step.stage.amount} times"):
-            images.append(upscaler.upscale(image, step.stage.amount))
+            images.append(_enlarged(image, step, upscaler, bench))
     return replace(frame, images=tuple(images))
+
+
+def upscaler_of(stage: UpscaleStage, bench: Bench) -> Upscaler:
+    """Make the upscaler that a stage was planned with.
+
+    Raises NotFoundError for a method that nobody offers any more, ConfigurationError for one that
+    is offered in another way than it was when the job was planned.
+    """
+    if stage.weights is None:
+        spec: UpscalerSpec = bench.host.offer("upscalers", stage.method)
+        if spec.build is not None:
+            return spec.build(bench.device)
+    else:
+        for spec in bench.host.offers("upscalers").values():
+            if spec.open is not None and (spec.name == stage.method or not spec.files):
+                return spec.open(stage.weights, bench.device)
+    raise ConfigurationError(
+        f"the upscaler '{stage.method}' of this plan is not offered as it was; see `stretto plugins list`"
+    )
+
+
+def _enlarged(image: Image.Image, step: Upscale, upscaler: Upscaler, bench: Bench) -> Image.Image:
+    amount = step.stage.amount
+    if not isinstance(upscaler, TilingUpscaler):
+        return upscaler.upscale(image, amount)
+    whole = Image.new(image.mode, (image.width * amount, image.height * amount))
+    for piece, at in upscaler.pieces(image, amount):
+        whole.paste(piece, at)
+        bench.tick(step.why, ticks=0)
+    return whole
