@@ -12,8 +12,10 @@ __all__ = [
     "FITS",
     "Placement",
     "Window",
+    "enlarged_to",
     "feather",
     "fitted",
+    "grown",
     "round_up",
     "window_count",
     "windows",
@@ -145,3 +147,37 @@ def _aligned(length: int, room: int, word: str) -> tuple[int, int, int]:
     share = {"center": 1, "right": 2, "bottom": 2}.get(word, 0)
     start = surplus * share // 2
     return start, start + min(length, room), free * share // 2
+
+
+def grown(
+    box: tuple[int, int, int, int], canvas: tuple[int, int], margin: int, least: int
+) -> tuple[int, int, int, int]:
+    """Grow a box (left, top, right, bottom) by `margin` pixels and to at least `least` on each side.
+
+    It stays inside `canvas` (width, height), about its own middle where there is room, and its sides
+    are multiples of 8 wherever the canvas has room for that.
+    """
+    left, right = _grown(box[0], box[2], canvas[0], margin, least)
+    top, bottom = _grown(box[1], box[3], canvas[1], margin, least)
+    return left, top, right, bottom
+
+
+def _grown(start: int, end: int, room: int, margin: int, least: int) -> tuple[int, int]:
+    start, end = max(0, start - margin), min(room, end + margin)
+    length = min(room, round_up(max(end - start, least)))
+    first = min(max(0, (start + end - length) // 2), room - length)
+    return first, first + length
+
+
+def enlarged_to(size: tuple[int, int], least: int, most: float) -> tuple[int, int] | None:
+    """Give the size in whole cells at which neither side of `size` (width, height) is below `least`.
+
+    None if neither is, or if the sides would grow more than `most` times.
+    """
+    width, height = size
+    scale = max(least / width, least / height)
+    if not 1.0 < scale <= most:
+        return None
+    # whole numbers: a float product may land a hair above a multiple of 8
+    shorter = min(width, height)
+    return round_up(-(-width * least // shorter)), round_up(-(-height * least // shorter))

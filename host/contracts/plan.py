@@ -186,6 +186,10 @@ class Plan:
             size_px=self.engine_px(node), stride_px=self.chunking_size, blur_px=self.chunking_blur
         )
 
+    def patches_of(self, spec: ModelSpec) -> tuple[Patch, ...]:
+        """Say what changes a model of this plan; a refiner, of another family, stays as it is."""
+        return () if spec.role is Role.REFINER else self.patches
+
     def with_note(self, note: str) -> Plan:
         """Give the plan with one more line in its record."""
         return replace(self, notes=(*self.notes, note))
@@ -288,7 +292,6 @@ class Diffuse:
     node: Node
     model: ModelSpec
     why: str
-    patches: tuple[Patch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

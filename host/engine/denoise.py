@@ -49,7 +49,7 @@ def denoise(
     for call, t in enumerate(schedule.timesteps):
         x_in = schedule.scheduler.scale_model_input(x, t)
         noise = mosaic.blend(x_in, partial(predict, call))
-        x = schedule.step(noise, t, x)
+        x = schedule.kept(call, schedule.step(noise, t, x))
         report.stepped(call, x)
     return x
 

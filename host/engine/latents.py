@@ -90,21 +90,26 @@ class Mosaic:
     down: dict[int, torch.Tensor]  # by the window's top: (height, 1)
     across: dict[int, torch.Tensor]  # by the window's left: (width,)
     total: torch.Tensor | None
+    beside: torch.Tensor | None = (
+        None  # channels that windows cut along with the latents, (samples, n, h/8, w/8)
+    )
 
     def blend(self, latents: torch.Tensor, predict: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Predict on every window, as many at once as go into one call, and blend.
 
-        `latents` is (samples, 4, h/8, w/8); `predict` gets and gives rows of one window's size.
+        `latents` is (samples, 4, h/8, w/8); `predict` gets rows of one window's size, with the
+        channels `beside`, and gives rows of four.
         """
         window = self.windows[0]
         at_once = max(1, _CALL_LIMIT_CELLS[latents.device.type] // (window.height * window.width))
+        taken = latents if self.beside is None else torch.cat([latents, self.beside], dim=1)
         if self.total is None:
-            return _predicted(latents, predict, at_once)
+            return _predicted(taken, predict, at_once)
         blended = torch.zeros_like(latents)
         group = max(1, at_once // len(latents))
         for start in range(0, len(self.windows), group):
             some = self.windows[start : start + group]
-            rows = torch.cat([latents[_cells(window)] for window in some])  # a window's samples together
+            rows = torch.cat([taken[_cells(window)] for window in some])  # a window's samples together
             tiles = _predicted(rows, predict, at_once).chunk(len(some))
             for window, tile in zip(some, tiles, strict=True):
                 blended[_cells(window)] += tile * self.down[window.top] * self.across[window.left]

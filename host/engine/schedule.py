@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Schedule:
     steps: int
     options: Mapping[str, Any]
     on_cpu: bool = False  # the scheduler draws noise where its latents are: no picture may depend on that
+    keep: Callable[[int, torch.Tensor], torch.Tensor] | None = None  # what must hold after every call
 
     def step(self, noise: torch.Tensor, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """Go one step from `timestep` towards clean latents, which stay on their device."""
@@ -36,6 +37,10 @@ class Schedule:
             noise, timestep, latents, **self.options, return_dict=False
         )[0]
         return stepped.to(home)
+
+    def kept(self, call: int, latents: torch.Tensor) -> torch.Tensor:
+        """Give the latents after the step of that call with what must hold; mostly the same."""
+        return latents if self.keep is None else self.keep(call, latents)
 
     def start(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Noise clean latents to the level of the first timestep; unchanged if there is none."""
