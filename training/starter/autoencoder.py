@@ -19,7 +19,7 @@ REFRESH_EVERY: Final = 600
 KL_WEIGHT: Final = 1e-4
 ENCODE_PLAN: Final = Plan(name="vae", steps=4400, rate=1.2e-3, fall_from=0.35, ema=0.995, clip=2.0, seed=1)
 DECODE_PLAN: Final = Plan(
-    name="vae_decoder", steps=3000, rate=8e-4, fall_from=0.2, ema=0.997, clip=2.0, seed=2
+    name="vae_decoder", steps=9000, rate=8e-4, fall_from=0.2, ema=0.997, clip=2.0, seed=2
 )
 
 
