@@ -80,7 +80,7 @@ trained on renders only, and rules that read pixels). `python -m training.starte
 |---|---|---|---|---|
 {rows}
 
-One picture of 20 steps, model loaded: {image_s:.2f} s on two CPU cores.
+One picture of 20 steps, model loaded: {speed}.
 
 ## Limits
 
@@ -90,7 +90,7 @@ without a download, and for showing what each plugin does; not for pictures anyb
 
 
 def write_card(
-    folder: Path, shares: dict[str, float], counts: dict[str, int], image_s: float, bars: dict[str, float]
+    folder: Path, shares: dict[str, float], counts: dict[str, int], speed: str, bars: dict[str, float]
 ) -> None:
     """Write README.md beside the exported weights."""
     sizes = {part: (folder / part).glob("*.safetensors") for part in ("unet", "vae", "text_encoder")}
@@ -114,7 +114,7 @@ def write_card(
         megabytes=sum(bytes_of.values()) / 1e6,
         steps=_count_steps(),
         rows="\n".join(rows),
-        image_s=image_s,
+        speed=speed,
     )
     (folder / CARD_NAME).write_text(text)
 
