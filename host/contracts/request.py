@@ -88,6 +88,8 @@ class InvocationRequest:
     remove_background: bool = False
     fill_background: bool = False
     scale_to_model_size: bool = False
+    crop_inpaint: bool = True
+    inpaint_feather: Annotated[int, Ge(0), Le(1024)] = 32
     nodes: tuple[dict[str, Any], ...] = ()
     # refining and upscaling
     refiner_strength: Unit = 0.3

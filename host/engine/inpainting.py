@@ -19,7 +19,7 @@ from .components import Shapes, shapes
 from .latents import encode
 from .schedule import Schedule
 
-__all__ = ["Fill", "Hole", "check_fills", "fill"]
+__all__ = ["Hole", "Start", "check_fills", "fill"]
 
 _MASK_CHANNELS = 1
 
@@ -43,12 +43,12 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
-    """What filling a hole hands to the denoising loop; all on the CPU."""
+class Start:
+    """What is handed to the denoising loop; tensors on the CPU."""
 
     latents: torch.Tensor  # (samples, 4, h/8, w/8), as noisy as the first timestep
-    beside: torch.Tensor | None  # (samples, 5, h/8, w/8) for a UNet of nine channels
-    keep: Callable[[int, torch.Tensor], torch.Tensor] | None  # for one of four: after every call
+    beside: torch.Tensor | None = None  # (samples, 5, h/8, w/8) for a UNet of nine channels
+    keep: Callable[[int, torch.Tensor], torch.Tensor] | None = None  # for one of four: after every call
 
 
 def check_fills(model: LoadedModel) -> Shapes:
@@ -65,7 +65,7 @@ def check_fills(model: LoadedModel) -> Shapes:
 
 def fill(
     model: LoadedModel, schedule: Schedule, hole: Hole, samples: int, generator: torch.Generator
-) -> Fill:
+) -> Start:
     """Prepare the filling of one hole, `samples` times, drawing in the order of diffusers' pipelines."""
     found = check_fills(model)
     sees = found.unet_channels != found.latent_channels
@@ -80,12 +80,12 @@ def fill(
     if sees:
         seen = encode(model.vae, hole.surroundings(), generator)
         beside = torch.cat([cells, seen], dim=1).repeat(samples, 1, 1, 1)
-        return Fill(latents=latents, beside=beside, keep=None)
+        return Start(latents=latents, beside=beside)
     assert clean is not None  # noqa: S101 - left out only where the UNet sees
     # The pipelines encode the surroundings here too, and do not look at them; schedulers that draw
     # noise of their own go on from this place of the generator.
     torch.randn((1, *clean.shape[1:]), generator=generator)
-    return Fill(latents=latents, beside=None, keep=_keep(schedule, clean, noise, cells))
+    return Start(latents=latents, keep=_keep(schedule, clean, noise, cells))
 
 
 def _keep(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..catalog.probe import PICKLES
@@ -16,15 +16,18 @@ from ..contracts.specs import ModelOffer, VaeSpec
 from ..errors import BadRequestError, Fault, InvalidRequestError, NotFoundError
 from ..geometry import round_up, window_count
 from ..hookspecs import hookimpl
+from .adapters import resolve_patches
+from .backgrounds import pick_remover
 from .defaults import refuse_unsupported, size_px, with_offer, with_stored
+from .enlarging import MAX_WINDOWS, Place, plan_stages
+from .inpainters import inpainter, told
+from .masks import Sides, Voice, settled
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
 
 CELL_PX = 8
 # One picture of 16384 x 16384, or 64 of 2048 x 2048; as many bytes of RGB fit any machine we run on.
 MAX_PIXELS = 2**28
-# A second a window is more than a day a step.
-MAX_WINDOWS = 100_000
 DEFAULT_STEPS = 40
 DEFAULT_GUIDANCE = 7.0
 LATENT_CHANNELS = 4
@@ -102,9 +105,17 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
     _check_base(draft)
     node_prompts = _prompts(draft)
     canvas = _canvas(draft)
+    voice = Voice(fault=draft.fault, note=draft.notes.append)
+    filler, filler_px = inpainter(request, draft.host, draft.weights, canvas.size, voice)
+    sides = Sides(draw_px=canvas.size, fill_px=filler_px or canvas.size)
+    node = settled(_node(request, canvas, node_prompts), request, sides, voice)
+    told(node, filler, voice)
+    canvas = replace(canvas, windows=_windows(node, sides, canvas))
     scheduler, multi_scheduler = _schedulers(draft, canvas.windows)
     vae, vae_name = _vae(draft)
-    stages = _stages(draft)
+    patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
+    stages = _stages(draft, canvas, node_prompts)
+    remover = pick_remover(draft.host, draft.fault) if request.remove_background else None
     _check_extent(draft, canvas)
     if draft.faults:
         raise InvalidRequestError(draft.faults)
@@ -117,7 +128,7 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         samples=request.samples,
         prompt=request.prompt or "",
         negative_prompt=request.negative_prompt or "",
-        nodes=(_node(request, canvas, node_prompts),),
+        nodes=(node,),
         scheduler=scheduler,
         multi_scheduler=multi_scheduler,
         chunking_size=canvas.stride,
@@ -126,8 +137,15 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         vae_name=vae_name,
         precision=_precision(draft),
         upscale=stages,
+        remover=remover,
         intermediates=request.intermediates,
         image_callback_steps=request.image_callback_steps,
+        inpainter=filler,
+        inpainter_size=filler_px,
+        patches=patches,
+        lora=request.lora,
+        lycoris=request.lycoris,
+        inversion=request.inversion,
         notes=tuple(draft.notes),
     )
 
@@ -198,6 +216,11 @@ def _canvas(draft: _Draft) -> _Canvas:
     blur = size // 8 if request.chunking_blur is None else request.chunking_blur
     count = window_count(full[1] // CELL_PX, full[0] // CELL_PX, size // CELL_PX, stride // CELL_PX)
     return _Canvas(width=width, height=height, size=size, stride=stride, blur=blur, windows=count)
+
+
+def _windows(node: Node, sides: Sides, canvas: _Canvas) -> int:
+    height, width = (side // CELL_PX for side in node.canvas_px)
+    return window_count(height, width, sides.of(node) // CELL_PX, canvas.stride // CELL_PX)
 
 
 def _check_extent(draft: _Draft, canvas: _Canvas) -> None:
@@ -275,26 +298,15 @@ def _vae_spec(host: HostView, word: str) -> VaeSpec | None:
     )
 
 
-def _stages(draft: _Draft) -> tuple[UpscaleStage, ...]:
-    request = draft.request
-    single = len(request.upscale) == 1
-    methods = [
-        _offered(draft, "upscalers", "upscale" if single else f"upscale[{i}]", word)
-        for i, word in enumerate(request.upscale)
-    ]
-    if request.outscale == 1 or not methods:
-        if request.outscale > 1:
-            draft.notes.append(f"outscale {request.outscale} enlarges nothing without an upscale method")
-        return ()
-    known = [method or "" for method in methods]  # an unknown one is a fault already
-    if not request.upscale_iterative:
-        if not single:
-            draft.notes.append(
-                f"upscale has {len(known)} methods, and only the first is used without upscale_iterative"
-            )
-        return (UpscaleStage(method=known[0], amount=request.outscale),)
-    doublings = request.outscale.bit_length() - 1
-    return tuple(UpscaleStage(method=known[min(i, len(known) - 1)], amount=2) for i in range(doublings))
+def _stages(draft: _Draft, canvas: _Canvas, prompts: tuple[str, str]) -> tuple[UpscaleStage, ...]:
+    place = Place(
+        width=canvas.width,
+        height=canvas.height,
+        size=canvas.size,
+        prompt=prompts[0],
+        negative_prompt=prompts[1],
+    )
+    return plan_stages(draft.request, draft.host, place, fault=draft.fault, note=draft.notes.append)
 
 
 def _precision(draft: _Draft) -> Precision | None:
@@ -313,6 +325,10 @@ def _node(request: InvocationRequest, canvas: _Canvas, prompts: tuple[str, str])
         guidance_scale=DEFAULT_GUIDANCE if request.guidance_scale is None else request.guidance_scale,
         strength=request.strength,
         image=request.image,
+        mask=request.mask,
+        invert_mask=request.invert_mask,
+        scale_to_model_size=request.scale_to_model_size,
         fit=request.fit,
         anchor=request.anchor,
+        remove_background=request.remove_background,
     )

@@ -15,10 +15,16 @@ __all__ = ["DONE", "refuse_unsupported", "size_px", "with_offer", "with_stored"]
 
 # The parameters that planning reads; any other one that is not at its default is refused.
 DONE = frozenset({
-    "anchor", "chunking_blur", "chunking_size", "defaults", "fit", "guidance_scale", "height", "image",
-    "image_callback_steps", "intermediates", "model", "model_negative_prompt", "model_prompt", "model_type",
-    "multi_scheduler", "negative_prompt", "num_inference_steps", "outscale", "precision", "prompt", "samples",
-    "scheduler", "seed", "size", "strength", "upscale", "upscale_iterative", "vae", "width",
+    "anchor", "chunking_blur", "chunking_size", "crop_inpaint", "defaults", "fit", "guidance_scale",
+    "height", "image", "image_callback_steps", "inpaint_feather", "inpainter", "inpainter_size",
+    "intermediates", "inversion", "invert_mask", "lora", "lycoris", "mask", "model",
+    "model_negative_prompt", "model_prompt", "model_type", "multi_scheduler", "negative_prompt",
+    "num_inference_steps", "outscale", "precision", "prompt", "remove_background", "samples",
+    "scale_to_model_size", "scheduler", "seed", "size", "strength", "upscale", "upscale_diffusion",
+    "upscale_diffusion_chunking_blur", "upscale_diffusion_chunking_size",
+    "upscale_diffusion_guidance_scale", "upscale_diffusion_negative_prompt", "upscale_diffusion_prompt",
+    "upscale_diffusion_scale_chunking_blur", "upscale_diffusion_scale_chunking_size",
+    "upscale_diffusion_steps", "upscale_diffusion_strength", "upscale_iterative", "vae", "width",
 })  # fmt: skip
 
 _BLANK = InvocationRequest()

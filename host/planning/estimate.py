@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..contracts.plan import Node, Plan
 from ..geometry import round_up, window_count
 
-__all__ = ["chunk_count", "progress_ticks", "scheduled_steps"]
+__all__ = ["DrawnOver", "chunk_count", "drawn_over", "progress_ticks", "scheduled_steps"]
 
 CELL_PX = 8
 
@@ -18,21 +20,46 @@ def scheduled_steps(node: Node) -> int:
 
 def chunk_count(plan: Plan, node: Node) -> int:
     """Say how many windows cover a node's canvas at every step."""
-    height, width = round_up(node.height, CELL_PX) // CELL_PX, round_up(node.width, CELL_PX) // CELL_PX
-    return window_count(height, width, plan.size // CELL_PX, plan.chunking_size // CELL_PX)
+    height, width = (side // CELL_PX for side in node.canvas_px)
+    return window_count(height, width, plan.engine_px(node) // CELL_PX, plan.chunking_size // CELL_PX)
 
 
 def progress_ticks(plan: Plan, unet_calls: int | None = None) -> int:
-    """Count ticks: each chunk one a step, one to decode, one to encode an image, one an intermediate.
+    """Count ticks: each chunk one a step, one to decode, one to encode an image, one its mask, one an intermediate.
 
     `unet_calls` replaces the number of steps where a scheduler takes more than one call a step
     (Heun's 2n - 1). 40 steps in one chunk, an intermediate every 10, are 45.
     """
-    return sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes)
+    drawn = sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes)
+    return drawn + plan.samples * sum(again.chunks * (again.steps + 2) for again in drawn_over(plan))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnOver:
+    """How much work it is to draw one enlarged picture over: windows and steps; 0 windows for none."""
+
+    width: int
+    height: int
+    chunks: int
+    steps: int
+
+
+def drawn_over(plan: Plan) -> tuple[DrawnOver, ...]:
+    """Say for each stage of enlarging how large pictures are then, and how they are drawn over."""
+    width, height, found = plan.width, plan.height, []
+    for stage in plan.upscale:
+        width, height = width * stage.amount, height * stage.amount
+        chunks = steps = 0
+        if stage.diffusion is not None:
+            cells = round_up(height, CELL_PX) // CELL_PX, round_up(width, CELL_PX) // CELL_PX
+            chunks = window_count(*cells, plan.size // CELL_PX, stage.diffusion.chunking_size // CELL_PX)
+            steps = int(stage.diffusion.num_inference_steps * stage.diffusion.strength)
+        found.append(DrawnOver(width=width, height=height, chunks=chunks, steps=steps))
+    return tuple(found)
 
 
 def _node_ticks(plan: Plan, node: Node, unet_calls: int | None) -> int:
     steps = scheduled_steps(node) if unet_calls is None else unet_calls
     decodes = steps // plan.image_callback_steps if plan.intermediates else 0
-    encodes = 0 if node.image is None else 1
+    encodes = 0 if node.image is None else 1 + node.paints
     return chunk_count(plan, node) * (steps + 1 + encodes + decodes)

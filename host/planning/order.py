@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..contracts.plan import Diffuse, Node, Plan, Save, Step, Upscale
-from .estimate import chunk_count, scheduled_steps
+from ..contracts.plan import Diffuse, Node, Plan, Rediffuse, RemoveBackground, Save, Step, Upscale
+from .estimate import chunk_count, drawn_over, scheduled_steps
 
 __all__ = ["order"]
 
 
 def order(plan: Plan) -> tuple[Step, ...]:
-    """Draw every node, enlarge stage by stage, save."""
+    """Draw every node, enlarge (and draw over) stage by stage, save."""
     return (*_diffusions(plan), *_enlargements(plan), Save(why=_saved(plan)))
 
 
-def _diffusions(plan: Plan) -> Iterator[Diffuse]:
+def _diffusions(plan: Plan) -> Iterator[Diffuse | RemoveBackground]:
     for node in plan.nodes:
-        yield Diffuse(node=node, model=plan.base(), why=_drawn(plan, node))
+        yield Diffuse(node=node, model=plan.draws(node), why=_drawn(plan, node))
+        if node.remove_background and plan.remover is not None:
+            why = f"remove the background by {plan.remover.method}"
+            yield RemoveBackground(remover=plan.remover, why=why)
 
 
 def _drawn(plan: Plan, node: Node) -> str:
     chunks = chunk_count(plan, node)
     how = "the prompt" if node.image is None else f"an image at strength {node.strength:g}"
+    if node.paints:
+        how = f"a part of {how}"
     in_chunks = f" in {chunks} windows" if chunks > 1 else ""
     return f"draw {node.width} x {node.height} px from {how}, {scheduled_steps(node)} steps{in_chunks}"
 
 
-def _enlargements(plan: Plan) -> Iterator[Upscale]:
-    width, height = plan.width, plan.height
-    for stage in plan.upscale:
-        width, height = width * stage.amount, height * stage.amount
-        yield Upscale(
-            stage=stage, why=f"enlarge {stage.amount} times to {width} x {height} px by {stage.method}"
-        )
+def _enlargements(plan: Plan) -> Iterator[Upscale | Rediffuse]:
+    for stage, result in zip(plan.upscale, drawn_over(plan), strict=True):
+        size = f"{result.width} x {result.height} px"
+        yield Upscale(stage=stage, why=f"enlarge {stage.amount} times to {size} by {stage.method}")
+        if stage.diffusion is not None:
+            in_chunks = f" in {result.chunks} windows" if result.chunks > 1 else ""
+            why = (
+                f"draw over {size} at strength {stage.diffusion.strength:g}, {result.steps} steps{in_chunks}"
+            )
+            yield Rediffuse(settings=stage.diffusion, model=plan.base(), why=why)
 
 
 def _saved(plan: Plan) -> str:

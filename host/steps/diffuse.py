@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from PIL import Image
@@ -15,9 +17,12 @@ from ..engine.conditioning import conditions
 from ..engine.denoise import denoise
 from ..engine.device import out_of_memory_said
 from ..engine.images import to_images, to_pixels
+from ..engine.inpainting import Start, check_fills, fill
 from ..engine.latents import Mosaic, decode, encode, lay_windows, noise
+from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
-from .canvas import canvas_px, cropped, input_image
+from .canvas import canvas_px, cropped, input_image, laid_image
+from .inpaint import Work, open_work
 
 __all__ = ["diffuse", "scheduler_spec"]
 
@@ -25,14 +30,25 @@ __all__ = ["diffuse", "scheduler_spec"]
 def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
     """Draw the node, `samples` pictures of it; raises OutOfMemoryError with what to do about it."""
     node, samples = step.node, bench.plan.samples
-    model = bench.model(step.model)
-    with out_of_memory_said(f"drawing {samples} x {node.width} x {node.height} px"):
+    if node.image is not None and not int(node.num_inference_steps * node.strength):
+        return replace(frame, images=_untouched(node, bench))
+    with (
+        out_of_memory_said(f"drawing {samples} x {node.width} x {node.height} px"),
+        patched(step.model, bench) as model,
+    ):
         return replace(frame, images=_drawn(node, model, bench))
+
+
+def _untouched(node: Node, bench: Bench) -> tuple[Image.Image, ...]:
+    """Give the image as it is, which is what a strength without a single step asks for."""
+    windows = len(lay_windows(canvas_px(node), bench.plan.chunking(node)).windows)
+    bench.tick("fitting the image", ticks=windows * (3 if node.paints else 2))
+    return (laid_image(node),) * bench.plan.samples
 
 
 def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...]:
     plan, size_px = bench.plan, canvas_px(node)
-    device = check_draws(model).device
+    device = (check_fills if node.paints else check_draws)(model).device
     mosaic = lay_windows(size_px, plan.chunking(node), device)
     guides = conditions(model, (node.negative_prompt, node.prompt), node.guidance_scale, size_px, bench.cache)
     # one generator for all that is random, in the order of diffusers' pipelines
@@ -47,8 +63,13 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
         strength,
         on_cpu=spec.seed_key is not None,
     )
-    progress = Progress(bench, node, model, schedule, mosaic)
-    latents = _start(node, model, schedule, generator, progress).to(device)
+    work = open_work(node) if node.paints else None
+    finish = work.pasted if work else partial(cropped, node=node)
+    progress = Progress(bench, finish, model, schedule, mosaic)
+    start = _start(work or node, model, schedule, generator, progress)
+    latents, schedule = start.latents.to(device), replace(schedule, keep=start.keep)
+    if start.beside is not None:
+        mosaic = replace(mosaic, beside=start.beside.to(device))
     clean = denoise(latents, model.unet, schedule, guides, mosaic, progress)
     return progress.decoded(clean)
 
@@ -62,27 +83,37 @@ def scheduler_spec(plan: Plan, model: LoadedModel, bench: Bench, *, windows: int
 
 
 def _start(
-    node: Node, model: LoadedModel, schedule: Schedule, generator: torch.Generator, progress: Progress
-) -> torch.Tensor:
-    """Give the noisy latents to begin with, on the CPU."""
+    node: Node | Work, model: LoadedModel, schedule: Schedule, generator: torch.Generator, progress: Progress
+) -> Start:
+    """Give the noisy latents to begin with, and what a part that is repainted needs besides."""
     samples = progress.bench.plan.samples
+    if isinstance(node, Work):
+        start = fill(model, schedule, node.hole(), samples, generator)
+        progress.tick("encoding the image")
+        progress.tick("encoding the mask")
+        return start
     if node.image is None:
         drawn = noise(samples, model.vae.config.latent_channels, canvas_px(node), generator)
-        return drawn * schedule.scheduler.init_noise_sigma
+        return Start(latents=drawn * schedule.scheduler.init_noise_sigma)
     encoded = encode(model.vae, to_pixels([input_image(node)]), generator)
     progress.tick("encoding the image")
     repeated = encoded.repeat(samples, 1, 1, 1)
-    return schedule.start(repeated, torch.randn(repeated.shape, generator=generator))
+    return Start(latents=schedule.start(repeated, torch.randn(repeated.shape, generator=generator)))
 
 
 class Progress:
     """Counts ticks: per window one a step, one to encode, one an intermediate and one to decode."""
 
     def __init__(
-        self, bench: Bench, node: Node, model: LoadedModel, schedule: Schedule, mosaic: Mosaic
+        self,
+        bench: Bench,
+        finish: Callable[[Image.Image], Image.Image],
+        model: LoadedModel,
+        schedule: Schedule,
+        mosaic: Mosaic,
     ) -> None:
         self.bench = bench
-        self._node = node
+        self._finish = finish
         self._vae = model.vae
         self._schedule = schedule
         self._windows = len(mosaic.windows)
@@ -121,4 +152,4 @@ class Progress:
         return pictures
 
     def _pictures(self, latents: torch.Tensor) -> tuple[Image.Image, ...]:
-        return tuple(cropped(image, self._node) for image in to_images(decode(self._vae, latents)))
+        return tuple(self._finish(image) for image in to_images(decode(self._vae, latents)))

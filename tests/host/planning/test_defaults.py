@@ -22,11 +22,10 @@ def test_a_default_request_is_supported() -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"nodes": ({},)}, {"mask": MASK}, {"invert_mask": True}, {"controlnet": "canny"}, {"control_image": MASK},
+        {"nodes": ({},)}, {"controlnet": "canny"}, {"control_image": MASK},
         {"conditioning_scale": 0.5}, {"lora": ("a",)}, {"lycoris": ("a",)}, {"inversion": ("a",)}, {"refiner": "r"},
-        {"refiner_size": 512}, {"inpainter": "i"}, {"remove_background": True}, {"fill_background": True},
-        {"upscale_diffusion": True}, {"scale_to_model_size": True}, {"build_tensorrt": True},
-        {"upscale_diffusion_prompt": ("x",)},
+        {"refiner_size": 512}, {"fill_background": True},
+        {"upscale_diffusion_controlnet": ("tile",)}, {"build_tensorrt": True},
     ],
 )  # fmt: skip
 def test_what_is_not_done_is_refused_by_name(asked: dict[str, Any]) -> None:

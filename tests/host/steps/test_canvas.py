@@ -7,12 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from stretto.host.contracts.plan import Bounds, Node
 from stretto.host.errors import EngineError
 from stretto.host.steps.canvas import canvas_px, cropped, input_image
 
 
-def node(image=None, width=64, height=64, fit=None, anchor=None):
-    return SimpleNamespace(image=image, width=width, height=height, fit=fit, anchor=anchor)
+def node(image=None, width=64, height=64, fit=None, anchor=None, **more):
+    return Node(
+        bounds=Bounds(left=0, top=0, right=width, bottom=height), width=width, height=height, prompt="",
+        negative_prompt="", num_inference_steps=1, guidance_scale=1.0, strength=1.0,
+        image=image, fit=fit, anchor=anchor, **more,
+    )  # fmt: skip
 
 
 def test_the_canvas_is_whole_cells():
