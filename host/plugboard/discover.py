@@ -20,7 +20,7 @@ from .switches import Switches
 __all__ = ["BUILT_INS", "GROUP", "Found", "discover", "reason"]
 
 GROUP = "stretto"
-BUILT_INS = ("starter", "schedulers", "loaders", "vaes", "resamplers")
+BUILT_INS = ("starter", "schedulers", "loaders", "patchers", "vaes", "resamplers", "superres", "backgrounds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

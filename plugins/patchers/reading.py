@@ -1,0 +1,74 @@
+"""Reads small weight files, pickled ones as data only, and says which file it was that could not be read."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from stretto.host.errors import WeightsError
+
+__all__ = ["read_metadata", "read_values", "tensors_in"]
+
+
+def read_values(path: Path) -> Mapping[str, Any]:
+    """Read what a file holds by name: tensors, and in pickled files plain values too; on the CPU.
+
+    Raises WeightsError naming the file when it is corrupt, or asks to run code.
+    """
+    with _blaming(path):
+        if path.suffix.lower() == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        with warnings.catch_warnings():
+            # it asks to report what it cannot read; that is done here, by the file's name
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            # torch's unpickler takes tensors and plain values, and refuses whatever else a pickle asks for
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(value, Mapping):
+        raise WeightsError(f"{path} holds no tensors by name; download it again")
+    nested = value.get("state_dict")
+    return nested if isinstance(nested, Mapping) else value
+
+
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """Read what a safetensors file says of itself; nothing for other formats."""
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    with _blaming(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def tensors_in(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Leave out what is no tensor."""
+    return {str(name): value for name, value in values.items() if isinstance(value, torch.Tensor)}
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turn what libraries raise over a broken file into WeightsError with the file's name."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, WeightsError):
+        raise
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} is refused: it holds more than tensors ({_asked(error)}), so it could run code of its own; "
+            "nothing of it was run. Use a .safetensors file of the same"
+        ) from error
+    except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
+            TypeError, ValueError, zipfile.BadZipFile) as error:  # fmt: skip
+        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise WeightsError(f"{path} cannot be loaded: {first[0]}; download or convert it again") from error
+
+
+def _asked(error: pickle.UnpicklingError) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[^.\n]*", str(error))
+    return f"it asks for {found[1] or found[0]}" if found else str(error).strip().splitlines()[0]
