@@ -7,9 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from .tiny import make_tiny_inpainter, make_tiny_refiner, make_tiny_sd1, make_tiny_sd2, make_tiny_sdxl
+from .tiny import (
+    make_tiny_inpainter,
+    make_tiny_refiner,
+    make_tiny_sd1,
+    make_tiny_sd2,
+    make_tiny_sdxl,
+    make_tiny_sdxl_inpainter,
+)
 
-__all__ = ["starter_path", "tiny_inpainter", "tiny_refiner", "tiny_sd1", "tiny_sd2", "tiny_sdxl"]
+__all__ = [
+    "starter_path",
+    "tiny_inpainter",
+    "tiny_refiner",
+    "tiny_sd1",
+    "tiny_sd2",
+    "tiny_sdxl",
+    "tiny_sdxl_inpainter",
+]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +55,12 @@ def tiny_refiner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_inpainter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the folder of a random SD 1.x inpainting model, 64 px."""
     return make_tiny_inpainter(tmp_path_factory.mktemp("tiny") / "inpainter")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_inpainter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a random SDXL inpainting model, 64 px."""
+    return make_tiny_sdxl_inpainter(tmp_path_factory.mktemp("tiny") / "sdxl-inpainter")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ __all__ = [
     "make_tiny_sd1",
     "make_tiny_sd2",
     "make_tiny_sdxl",
+    "make_tiny_sdxl_inpainter",
     "write_tokenizer",
 ]
 
@@ -182,6 +183,22 @@ def make_tiny_sdxl(folder: Path, *, seed: int = 2) -> Path:
     recipe = _Recipe(
         pipeline="StableDiffusionXLPipeline",
         unet={**XL_UNET, "cross_attention_dim": 192, "projection_class_embeddings_input_dim": 128 + 6 * 32},
+        texts={"text_encoder": CLIP_L, "text_encoder_2": CLIP_G},
+        options={"force_zeros_for_empty_prompt": True},
+    )
+    return _write(folder, seed, recipe)
+
+
+def make_tiny_sdxl_inpainter(folder: Path, *, seed: int = 5) -> Path:
+    """Write an SDXL inpainting model, whose UNet takes 9 channels."""
+    recipe = _Recipe(
+        pipeline="StableDiffusionXLInpaintPipeline",
+        unet={
+            **XL_UNET,
+            "in_channels": 9,
+            "cross_attention_dim": 192,
+            "projection_class_embeddings_input_dim": 128 + 6 * 32,
+        },
         texts={"text_encoder": CLIP_L, "text_encoder_2": CLIP_G},
         options={"force_zeros_for_empty_prompt": True},
     )
