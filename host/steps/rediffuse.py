@@ -13,11 +13,12 @@ from ..engine.components import CELL_PX, check_draws
 from ..engine.conditioning import conditions
 from ..engine.denoise import denoise
 from ..engine.device import out_of_memory_said
+from ..engine.fitting import fill_up
 from ..engine.images import to_images, to_pixels
 from ..engine.latents import decode, encode, lay_windows
+from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
 from ..geometry import round_up
-from .canvas import filled_up
 from .diffuse import scheduler_spec
 
 __all__ = ["rediffuse"]
@@ -28,11 +29,11 @@ def rediffuse(step: Rediffuse, frame: Frame, bench: Bench) -> Frame:
 
     The same as asking for image-to-image with the enlarged picture as `image` and the same seed.
     """
-    model = bench.model(step.model)
     images = []
-    for image in frame.images:
-        with out_of_memory_said(f"drawing over {image.width} x {image.height} px"):
-            images.append(_redrawn(step, image, model, bench))
+    with patched(step.model, bench) as model:
+        for image in frame.images:
+            with out_of_memory_said(f"drawing over {image.width} x {image.height} px"):
+                images.append(_redrawn(step, image, model, bench))
     return replace(frame, images=tuple(images))
 
 
@@ -56,7 +57,7 @@ def _redrawn(step: Rediffuse, image: Image.Image, model: LoadedModel, bench: Ben
         on_cpu=spec.seed_key is not None,
     )
     count = _Count(bench, step.why, schedule, len(mosaic.windows))
-    encoded = encode(model.vae, to_pixels([filled_up(image.convert("RGB"), size_px)]), generator)
+    encoded = encode(model.vae, to_pixels([fill_up(image.convert("RGB"), size_px)]), generator)
     count.tick()
     latents = schedule.start(encoded, torch.randn(encoded.shape, generator=generator))
     clean = denoise(latents.to(device), model.unet, schedule, guides, mosaic, count)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stretto.api.cli.main import run
 
-BUILT_IN = {"starter", "schedulers", "loaders", "patchers", "vaes", "resamplers"}
+BUILT_IN = {"starter", "schedulers", "loaders", "patchers", "vaes", "resamplers", "superres", "backgrounds"}
 
 
 @pytest.fixture(autouse=True)

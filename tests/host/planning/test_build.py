@@ -335,9 +335,9 @@ def test_an_unknown_model_stands_alone(view: Any) -> None:
 
 def test_what_is_not_done_yet_is_named(view: Any) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        plan_of(view, lora=(Adapter(model="a"),), nodes=({"w": 8},), remove_background=True, scheduler="x")
+        plan_of(view, refiner="r", nodes=({"w": 8},), fill_background=True, scheduler="x")
     assert (
-        str(caught.value) == "this version cannot do 'lora', 'remove_background', 'nodes' yet; leave them out"
+        str(caught.value) == "this version cannot do 'refiner', 'fill_background', 'nodes' yet; leave them out"
     )
 
 
