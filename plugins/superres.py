@@ -7,6 +7,7 @@ the tile and not on the picture.
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-__all__ = ["Network", "Settings", "enlarged_tiles", "read_network", "register_upscalers"]
+__all__ = ["Network", "Settings", "enlarged_tiles", "read_network", "register_upscalers", "resized"]
 
 REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
@@ -105,8 +106,6 @@ class Network:
 
         Where `amount` is not the network's own, its result is brought there by Lanczos.
         """
-        from PIL.Image import Resampling
-
         clear = image.getchannel("A") if image.mode == "RGBA" else None
         colours = image.convert("RGB")
         for tile in enlarged_tiles(image.size, self.settings.tile, self.settings.overlap):
@@ -114,13 +113,9 @@ class Network:
             scale = self.descriptor.scale
             width, height = ((b - a) * amount for a, b in (tile.kept[::2], tile.kept[1::2]))
             box = tile.inside(scale)
-            if scale == amount:
-                piece = large.crop(box)
-            else:
-                piece = large.resize((width, height), Resampling.LANCZOS, box=box)
+            piece = large.crop(box) if scale == amount else resized(large, (width, height), box)
             if clear is not None:
-                part = clear.crop(tile.seen)
-                piece.putalpha(part.resize((width, height), Resampling.LANCZOS, box=tile.inside(1)))
+                piece.putalpha(resized(clear.crop(tile.seen), (width, height), tile.inside(1)))
             yield piece.convert(image.mode), (tile.kept[0] * amount, tile.kept[1] * amount)
 
     def _through(self, tile: Image) -> Image:
@@ -152,6 +147,19 @@ class Tile:
         left, top = self.seen[:2]
         x0, y0, x1, y1 = self.kept
         return (x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale
+
+
+def resized(image: Image, size: tuple[int, int], box: Box) -> Image:
+    """Bring the part `box` of `image` to `size` (width, height) by Lanczos, first across, then down.
+
+    Pillow takes whichever direction first is faster for a shape, and cuts what overshoots in
+    between: in one call, a tile would differ from the same part of the whole.
+    """
+    from PIL.Image import Resampling
+
+    left, top, right, bottom = box
+    across = image.resize((size[0], image.height), Resampling.LANCZOS, box=(left, 0, right, image.height))
+    return across.resize(size, Resampling.LANCZOS, box=(0, top, size[0], bottom))
 
 
 def enlarged_tiles(size: tuple[int, int], tile: int, overlap: int) -> Iterator[Tile]:
@@ -218,7 +226,10 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
         return dict(load_file(path))
     import torch
 
-    value = torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        # it asks to report what it cannot read; we do so, by the file's name
+        warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+        value = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(value, Mapping):
         raise ValueError("it holds no tensors by name")  # noqa: TRY004 - the file is wrong, not the caller
     return dict(value)
