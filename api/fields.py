@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le, MaxLen
 from stretto.host.errors import Fault, InvalidRequestError, did_you_mean
 
-__all__ = ["MAX_ITEMS", "checked", "expected", "hints_of", "refuse", "shown"]
+__all__ = ["MAX_ITEMS", "checked", "expected", "hints_of", "refuse", "refuse_half_characters", "shown"]
 
 T = TypeVar("T")
 
@@ -60,6 +61,31 @@ def refuse(owner: type[Any], faults: Iterable[Fault]) -> None:
         found = [*found[:MAX_FAULTS], Fault(field="body", message=f"{more} more faults are not listed")]
     if found:
         raise InvalidRequestError(found)
+
+
+def refuse_half_characters(values: Mapping[str, object]) -> None:
+    """Raise InvalidRequestError for texts that hold a surrogate alone: no file and no answer could hold it.
+
+    JSON can write one, and so can a command line in another encoding than the terminal's.
+    """
+    if found := list(_half_characters("", values)):
+        raise InvalidRequestError(found[:MAX_FAULTS])
+
+
+def _half_characters(where: str, value: object) -> Iterator[Fault]:
+    if isinstance(value, str):
+        halves = () if value.isascii() else (char for char in value if "\ud800" <= char <= "\udfff")
+        for char in islice(halves, 1):
+            yield Fault(field=where, message=f"U+{ord(char):04X} is half a character; send the whole one")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            shown_key = str(key).encode(errors="replace").decode()
+            path = f"{where}.{shown_key}" if where else shown_key
+            yield from _half_characters(path, key)
+            yield from _half_characters(path, inner)
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _half_characters(f"{where}[{position}]", inner)
 
 
 def shown(value: object) -> str:

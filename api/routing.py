@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stretto.host.errors import BadRequestError
 from stretto.host.settings import Folders
 
+from .fields import refuse_half_characters
 from .history import start_mark
 from .settings_store import SettingsStore
 from .store import PonyJobStore
@@ -85,13 +86,15 @@ class Call:
     def body(self) -> dict[str, object]:
         """Parse the body, whatever its Content-Type; an empty one is {}.
 
-        Raises BadRequestError for anything but a JSON object.
+        Raises BadRequestError for anything but a JSON object, InvalidRequestError for half characters.
         """
         raw = self.read()
         if not raw.strip():
             return {}
         try:
             value = json.loads(raw, parse_constant=_no_constant)
+            if isinstance(value, dict):
+                refuse_half_characters(value)
         except RecursionError as error:
             raise BadRequestError("The body nests too deep to be read; send a flat JSON object") from error
         except (

@@ -96,14 +96,19 @@ def _release(store: Any) -> None:
 
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
-    data_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(data_dir / LOCK_NAME)
     try:
+        data_dir.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigurationError(
             f"the data directory {data_dir} is in use by another server; stop that one, "
             "or name another directory with --data-dir"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data directory {data_dir} cannot be used ({error.strerror or error}); "
+            "name another one with --data-dir, in which you may write"
         ) from error
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sqlite3
@@ -154,7 +155,10 @@ def _tensorrt(*, driver: bool) -> Row:
 def _plugins_and_models(place: Place) -> list[Row]:
     from stretto.host.runtime.host import Host
 
-    settings = Settings()
+    try:
+        settings = place.settings()
+    except StrettoError:  # the database has a row of its own
+        settings = Settings()
     try:
         host = Host.open(place.folders, settings, plugins_file=place.plugins_file)
     except StrettoError as error:
@@ -214,7 +218,7 @@ def _database(place: Place) -> Row:
         verdict = str(error)
     if verdict != "ok":
         aside = f"mv {shlex.quote(str(file))} {shlex.quote(str(file))}.broken"
-        return Row(name="database", status="broken", found=f"{file}: {verdict}", fix=aside)
+        return Row(name="database", status="broken", found=f"{file}: {verdict}", fix=aside, needed=True)
     return Row(name="database", status="ok", found=f"{file}, {file.stat().st_size / 2**20:.1f} MB")
 
 
@@ -225,4 +229,7 @@ def _disk(place: Place) -> Row:
     if free < MIN_FREE_BYTES:
         fix = "make room there, or name another place with --data-dir"
         return Row(name="disk", status="broken", found=found, fix=fix, needed=True)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        fix = "name another place with --data-dir"
+        return Row(name="disk", status="broken", found=f"nobody may write to {folder}", fix=fix, needed=True)
     return Row(name="disk", status="ok", found=found, needed=True)

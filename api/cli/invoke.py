@@ -89,13 +89,16 @@ def invoke_command(
     """
     from stretto.host.runtime.host import Host
 
+    from ..fields import refuse_half_characters
     from ..inbox import ImageInbox
     from ..parse import parse_invocation
 
+    payload = {**DEFAULTS, **dict(assignments), "prompt": prompt}
+    refuse_half_characters(payload)
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
         inbox = ImageInbox(place.folders, settings, allowed_roots=None)
-        plan = host.plan(parse_invocation({**DEFAULTS, **dict(assignments), "prompt": prompt}, inbox))
+        plan = host.plan(parse_invocation(payload, inbox))
         if dry_run:
             click.echo(json.dumps(plan.to_json(), indent=2))
             return

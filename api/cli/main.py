@@ -72,6 +72,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except StrettoError as error:
         click.echo(f"stretto: {type(error).title}: {error}", err=True)
         return USAGE if isinstance(error, BadRequestError) else FAILED
+    except OSError as error:  # a full disk, a folder that may not be written
+        click.echo(f"stretto: {type(error).__name__}: {error}", err=True)
+        return FAILED
     return status if isinstance(status, int) else 0
 
 

@@ -25,7 +25,7 @@ def migrate(path: Path) -> int:
     to `<name>.v<version>` first. Raises ConfigurationError for a file of a newer version or one
     that is no database.
     """
-    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+    with closing(_connected(path)) as connection:
         found = _version(connection, path)
         if found > LATEST:
             raise ConfigurationError(
@@ -39,14 +39,25 @@ def migrate(path: Path) -> int:
     return found
 
 
+def _connected(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, timeout=30, isolation_level=None)
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+
+
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        raise ConfigurationError(
-            f"The file {path} is not a usable database ({error}). Move it away, or use another data directory."
-        ) from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The file {path} is not a usable database ({error}). Move it away, or use another data directory."
+    )
 
 
 def _copy(connection: sqlite3.Connection, target: Path) -> None:

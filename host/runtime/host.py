@@ -84,9 +84,10 @@ class Host:
     ) -> Self:
         """Make the folders, plug in, look for weights; a host without `store` only plans and runs here.
 
-        Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does.
+        Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does, and
+        ConfigurationError for a data directory that cannot be made.
         """
-        folders.create()
+        _make(folders)
         host = cls(folders, settings, read_switches(plugins_file))
         host._board = Board.open(host._switches, host, [CorePlanning(), LazySteps()])
         host._closers.callback(host._board.close)
@@ -282,6 +283,16 @@ class Host:
             self._machine = self._closers.enter_context(Machine.open(self))
             self.board.start()
         return self._machine
+
+
+def _make(folders: Folders) -> None:
+    try:
+        folders.create()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data directory {folders.root} cannot be used ({error.strerror}: {error.filename}); "
+            "name another one, in which you may write"
+        ) from error
 
 
 def _job(plan: Plan, user_id: int) -> Job:

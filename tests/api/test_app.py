@@ -149,3 +149,24 @@ class TestErrors:
         answer = self.client.get("/api/decline")
         assert_wire(answer, 501)
         assert json.loads(answer.body)["errors"][0]["title"] == "NotImplementedError"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"prompt": "\\ud83d"}', "prompt"),
+        (b'{"prompt": "\xed\xa0\x80"}', "prompt"),
+        (b'{"image": "\\udc00"}', "image"),
+        (b'{"scheduler": "\\udc00"}', "scheduler"),
+        (b'{"nodes": [{"w": 8}, {"prompt": ["x", "\\ud800"]}]}', "nodes[1].prompt[1]"),
+        (b'{"a\\ud800": 1}', "a?"),
+    ],
+)
+def test_half_a_character_is_400(still, body, field):
+    answer = still.client.post("/api/invoke", body)
+    assert_wire(answer, 400)
+    assert answer.json["errors"][0]["detail"].startswith(f"{field}: U+D")
+
+
+def test_whole_characters_may_be_written_as_two_halves(still):
+    assert still.client.post("/api/invoke", b'{"prompt": "\\ud83d\\udc08"}').status == 200

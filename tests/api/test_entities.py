@@ -56,6 +56,12 @@ def test_what_is_no_database_is_refused(tmp_path):
         open_database(tmp_path / "stretto.db")
 
 
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
+    (tmp_path / "stretto.db").mkdir()
+    with pytest.raises(ConfigurationError, match="unable to open database file"):
+        open_database(tmp_path / "stretto.db")
+
+
 def add_colour(connection):
     connection.execute('ALTER TABLE "invocation" ADD COLUMN "colour" TEXT')
 

@@ -71,6 +71,14 @@ def test_a_second_server_on_the_same_data_is_refused(process):
     assert process.client.get("/api").status == 200
 
 
+def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    answer = serve("--port", "0", "--data-dir", "file/data", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("stretto: ConfigurationError: ")
+    assert "cannot be used (Not a directory); name another one with --data-dir" in answer.stderr
+
+
 def test_a_taken_port_is_refused(process, tmp_path):
     answer = serve("--port", str(process.client.port), cwd=tmp_path)
     assert answer.returncode == 1

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from stretto.api.cli.main import run
 from stretto.api.entities import open_database
+from stretto.api.settings_store import SettingsStore
 from stretto.api.store import database_file
 
 ROWS = {
@@ -81,6 +82,24 @@ def test_a_broken_database_is_found_and_a_sound_one_too(
     assert _rows(capsys)["database"]["status"] == "ok"
     (database_file(data_dir)).write_bytes(b"no database at all" * 100)
     with closing(sqlite3.connect(data_dir / "other.db")):
-        row = _rows(capsys)["database"]
+        row = _rows(capsys, status=1)["database"]
     assert row["status"] == "broken"
     assert row["fix"].startswith("mv ")
+
+
+def test_the_model_is_the_one_that_is_set(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(open_database(database_file(data_dir))) as records:
+        SettingsStore(records).change({"model": "gone.safetensors"})
+    row = _rows(capsys, status=1)["model"]
+    assert "gone.safetensors" in row["found"]
+
+
+def test_a_data_directory_that_cannot_be_made_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path / "file" / "data"))
+    rows = _rows(capsys, status=1)
+    assert "cannot be used" in rows["plugins"]["found"]
+    assert rows["disk"]["status"] == "broken"
+    assert "--data-dir" in rows["disk"]["fix"]

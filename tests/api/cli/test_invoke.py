@@ -82,6 +82,7 @@ def test_each_run_draws_a_seed_and_records_it(capsys: pytest.CaptureFixture[str]
         ("width=wide", "width"),
         ("samples=0", "samples"),
         ("image=/no/such/picture.png", "image"),
+        ("negative_prompt=blue\udcff", "negative_prompt: U+DCFF is half a character"),
     ],
 )
 def test_a_value_that_cannot_be_is_usage(

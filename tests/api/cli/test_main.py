@@ -107,6 +107,11 @@ def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFi
     [
         (EngineError("the disk is full"), 1, "stretto: EngineError: the disk is full\n"),
         (BadRequestError("width: too wide"), 2, "stretto: BadRequestError: width: too wide\n"),
+        (
+            PermissionError(13, "Permission denied", "out"),
+            1,
+            "stretto: PermissionError: [Errno 13] Permission denied: 'out'\n",
+        ),
         (KeyboardInterrupt(), 130, "\nstretto: stopped\n"),
     ],
 )
