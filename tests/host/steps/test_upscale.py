@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+
 import pytest
 from PIL import Image
 from stretto.host.contracts.plan import Upscale, UpscaleStage
 from stretto.host.contracts.protocols import Frame
-from stretto.host.errors import CancelledError, NotFoundError
+from stretto.host.errors import (
+    CancelledError,
+    InvalidRequestError,
+    NotFoundError,
+    UnsupportedError,
+    WeightsError,
+)
 from stretto.host.steps.dispatch import CoreSteps
+from stretto.host.testing.networks import make_tiny_esrgan
 
 
 def step(method="lanczos", amount=2):
@@ -38,3 +48,82 @@ def test_a_stopped_job_ends_between_pictures(studio):
     bench = studio.job(cancelled=lambda: True).bench
     with pytest.raises(CancelledError):
         CoreSteps().run_step(step(), Frame(images=(Image.new("RGB", (8, 8)),)), bench)
+
+
+@pytest.fixture
+def folder(studio):
+    found = studio.host.folders.model_folder("upscaler")
+    yield found
+    for file in sorted(found.rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+
+
+def test_a_missing_network_is_told_with_the_folder_and_the_command(studio, folder):
+    with pytest.raises(InvalidRequestError) as caught:
+        studio.plan(outscale=4, upscale=("esrgan",))
+    assert str(caught.value) == (
+        "upscale: 'esrgan' needs its weights; put RealESRGAN_x4plus.pth or RealESRGAN_x4plus.safetensors into "
+        f"{folder}, for instance by: curl --location --output '{folder}/RealESRGAN_x4plus.pth' "
+        "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth"
+    )
+
+
+@pytest.mark.parametrize(("amount", "iterative", "stages"), [(2, False, 1), (8, False, 1), (16, True, 4)])
+def test_a_network_enlarges_what_was_drawn(studio, folder, amount, iterative, stages):
+    make_tiny_esrgan(folder / "RealESRGAN_x4plus.pth")
+    job = studio.job(outscale=amount, upscale=("esrgan", "nearest"), upscale_iterative=iterative)
+    assert len(job.steps) == stages + 2
+    (image,) = studio.run(job, job.steps[:-1]).images
+    assert image.size == (64 * amount, 64 * amount)
+    stage = job.bench.plan.upscale[0]
+    assert (stage.weights.name, len(stage.weights.fingerprint)) == ("RealESRGAN_x4plus.pth", 64)
+    assert ("nearest" in [stage.method for stage in job.bench.plan.upscale]) == iterative
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", "sub/mine.pth"])
+def test_any_network_works_by_its_files_name(studio, folder, name):
+    make_tiny_esrgan(folder / name)
+    job = studio.job(outscale=2, upscale=(name,))
+    assert studio.run(job).images[0].size == (128, 128)
+    assert job.bench.plan.to_json()["upscale"]["method"] == [name]
+
+
+@pytest.mark.parametrize("name", ["../../secret.pth", "/etc/passwd", "link.pth", "a\0b"])
+def test_files_outside_of_the_folder_are_not_found(studio, folder, name, tmp_path):
+    make_tiny_esrgan(tmp_path / "secret.pth")
+    (folder / "link.pth").symlink_to(tmp_path / "secret.pth")
+    with pytest.raises(InvalidRequestError, match="there is no upscaler"):
+        studio.plan(outscale=2, upscale=(name,))
+
+
+def test_an_unknown_word_is_told_which_files_there_are(studio, folder):
+    make_tiny_esrgan(folder / "mine.pth")
+    with pytest.raises(
+        InvalidRequestError, match=r"did you mean 'lanczos'\?; or name a file in .* \(there: mine.pth\)"
+    ):
+        studio.plan(outscale=2, upscale=("lancos",))
+
+
+def test_what_needs_a_file_name_says_so(studio, folder):
+    with pytest.raises(InvalidRequestError, match="'superres' opens networks by the name of their file"):
+        studio.plan(outscale=2, upscale=("superres",))
+
+
+def test_faces_are_refused_with_what_is_missing(studio, folder):
+    with pytest.raises(UnsupportedError, match="facexlib"):
+        studio.plan(outscale=2, upscale=("gfpgan",))
+
+
+def test_a_stopped_job_ends_between_pieces(studio, folder):
+    make_tiny_esrgan(folder / "mine.pth")
+    asked = []
+    job = studio.job(cancelled=lambda: len(asked) > 2 or asked.append(1), outscale=2, upscale=("mine.pth",))
+    with pytest.raises(CancelledError):
+        CoreSteps().run_step(job.steps[1], Frame(images=(Image.new("RGB", (260, 260)),)), job.bench)
+
+
+def test_an_evil_file_ends_the_job_by_name(studio, folder):
+    (folder / "evil.pth").write_bytes(pickle.dumps({"a": os.getcwd}))
+    job = studio.job(outscale=2, upscale=("evil.pth",))
+    with pytest.raises(WeightsError, match=r"evil\.pth is refused"):
+        CoreSteps().run_step(job.steps[1], Frame(images=(Image.new("RGB", (8, 8)),)), job.bench)
