@@ -187,8 +187,9 @@ class Plan:
         )
 
     def patches_of(self, spec: ModelSpec) -> tuple[Patch, ...]:
-        """Say what changes a model of this plan; a refiner, of another family, stays as it is."""
-        return () if spec.role is Role.REFINER else self.patches
+        """Say what changes a model of this plan; a refiner, and whatever is of another family, stays as it is."""
+        same = spec.role is not Role.REFINER and spec.weights.family == self.model.family
+        return self.patches if same else ()
 
     def with_note(self, note: str) -> Plan:
         """Give the plan with one more line in its record."""

@@ -104,7 +104,7 @@ def _cropped(node: Node, laid: Image.Image, request: InvocationRequest, engine_p
     except EngineError as error:
         voice.fault("mask", str(error))
         return node
-    if painted.getextrema()[1] < _HALF:
+    if not any(painted.histogram()[_HALF:]):
         voice.fault("mask", "has no white on the canvas, so nothing would be repainted; see `invert_mask`")
         return node
     if not request.crop_inpaint or max(node.width, node.height) <= engine_px:

@@ -1,0 +1,82 @@
+"""Which model fills masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+from stretto.host import InvocationRequest, Plan, Role
+from stretto.host.contracts.images import ImageRef
+from stretto.host.errors import InvalidRequestError
+from stretto.host.planning.build import build_plan
+from stretto.host.planning.order import order
+
+
+@pytest.fixture
+def masked(tmp_path: Any) -> dict[str, ImageRef]:
+    """Give an image and a mask that is white."""
+    refs = {}
+    for name, image in (("image", Image.new("RGB", (64, 64))), ("mask", Image.new("L", (64, 64), 255))):
+        image.save(tmp_path / f"{name}.png")
+        refs[name] = ImageRef(
+            path=str(tmp_path / f"{name}.png"), width=64, height=64, mode=image.mode, sha256=""
+        )
+    return refs
+
+
+def plan_of(view: Any, **asked: Any) -> Plan:
+    request = InvocationRequest(**{"prompt": "a cat", "model": "sd1.safetensors", **asked})
+    return build_plan(request, view, draw=lambda: 7)
+
+
+def test_the_base_fills_masks_where_nobody_else_was_named(view: Any, masked: Any) -> None:
+    plan = plan_of(view, **masked)
+    assert (plan.inpainter, plan.inpainter_size) == (None, None)
+    assert order(plan)[0].model == plan.base()
+    assert any(note.startswith("no inpainter was named, so the base model fills") for note in plan.notes)
+
+
+@pytest.mark.parametrize("name", ["fill.safetensors", "own.safetensors"])
+def test_an_inpainter_is_loaded_instead_of_the_base(view: Any, masked: Any, name: str) -> None:
+    plan = plan_of(view, inpainter=name, **masked)
+    spec = order(plan)[0].model
+    assert (spec.role, spec.weights.name) == (Role.INPAINTER, name)
+    assert plan.inpainter_size == 512  # the request's size, for one family
+    assert not any("inpainter" in note for note in plan.notes)
+
+
+def test_an_inpainter_of_another_family_has_its_own_size_and_vae(view: Any, masked: Any) -> None:
+    plan = plan_of(view, model="xl.safetensors", vae="xl", inpainter="fill.safetensors", **masked)
+    assert (plan.size, plan.inpainter_size) == (1024, 512)
+    assert order(plan)[0].model.vae is None
+    assert (
+        plan_of(view, vae="ema", inpainter="fill.safetensors", **masked).draws(plan.nodes[0]).vae is not None
+    )
+
+
+def test_the_inpainters_size_can_be_asked_for(view: Any, masked: Any) -> None:
+    plan = plan_of(view, inpainter_size=60, **masked)
+    assert plan.chunking(plan.nodes[0]).size_px == 64
+    assert plan_of(view, inpainter="fill.safetensors", inpainter_size=768, **masked).inpainter_size == 768
+
+
+def test_an_inpainter_that_is_not_needed_is_said(view: Any) -> None:
+    plan = plan_of(view, inpainter="fill.safetensors")
+    assert "the inpainter is not used: there is nothing to fill" in plan.notes
+    assert order(plan)[0].model == plan.base()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nothing", "there is no model 'nothing'"),
+        ("/etc/passwd", "Cannot find or access"),
+        ("refiner.safetensors", "fills no masks"),
+        ("edit.safetensors", "fills no masks"),
+    ],
+)
+def test_inpainters_that_cannot_be_used(view: Any, masked: Any, name: str, told: str) -> None:
+    with pytest.raises(InvalidRequestError, match=told) as caught:
+        plan_of(view, inpainter=name, **masked)
+    assert [fault.field for fault in caught.value.faults] == ["inpainter"]
