@@ -26,7 +26,7 @@ LYCORIS = (
 )  # fmt: skip
 LORA = (
     ".lora_down.weight", ".lora_A.weight", ".lora.down.weight", ".lora_linear_layer.down.weight",
-    ".lora_A.default.weight",
+    ".lora_A.default.weight", "_lora.down.weight",
 )  # fmt: skip
 CONTROLNET = ("control_model.", "controlnet_cond_embedding.", "input_hint_block.", "lora_controlnet")
 UPSCALER = re.compile(

@@ -80,7 +80,9 @@ def _lora_factors(shape: Shape, form: LoraForm, draw: Callable[..., torch.Tensor
     if has_core:
         made["mid"] = draw(form.rank, form.rank, *kernel)
     if form.dora:
-        made["magnitude"] = draw(height).abs() + 0.5
+        by_peft = (1, height, *ones) if kernel else (height,)
+        shape_of_it = (height, 1, *ones) if form.naming in ("kohya", "sgm") else by_peft
+        made["magnitude"] = draw(*shape_of_it).abs() + 0.5
     if form.alpha is not None:
         made["alpha"] = _scalar(form.alpha)
     return made

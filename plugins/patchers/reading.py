@@ -17,6 +17,8 @@ from stretto.host.errors import WeightsError
 
 __all__ = ["read_metadata", "read_values", "tensors_in"]
 
+PICKLED = (b"\x80", b"PK")  # how files of torch.save begin
+
 
 def read_values(path: Path) -> Mapping[str, Any]:
     """Read what a file holds by name: tensors, and in pickled files plain values too; on the CPU.
@@ -59,16 +61,23 @@ def _blaming(path: Path) -> Iterator[None]:
     except (torch.OutOfMemoryError, WeightsError):
         raise
     except pickle.UnpicklingError as error:
+        if not (asked := _asked(error)) or not path.read_bytes().startswith(PICKLED):
+            raise _broken(path, error) from error
         raise WeightsError(
-            f"{path} is refused: it holds more than tensors ({_asked(error)}), so it could run code of its own; "
+            f"{path} is refused: it holds more than tensors ({asked}), so it could run code of its own; "
             "nothing of it was run. Use a .safetensors file of the same"
         ) from error
     except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
             TypeError, ValueError, zipfile.BadZipFile) as error:  # fmt: skip
-        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise WeightsError(f"{path} cannot be loaded: {first[0]}; download or convert it again") from error
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> WeightsError:
+    first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+    return WeightsError(f"{path} cannot be loaded: {first[0]}; download or convert it again")
 
 
 def _asked(error: pickle.UnpicklingError) -> str:
+    """Say what a pickle asked for beside tensors, from torch's long message; nothing if it is only broken."""
     found = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[^.\n]*", str(error))
-    return f"it asks for {found[1] or found[0]}" if found else str(error).strip().splitlines()[0]
+    return f"it asks for {found[1] or found[0]}" if found else ""

@@ -22,6 +22,7 @@ from stretto.host.settings import Settings
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.fixtures import starter_path, tiny_refiner, tiny_sd1, tiny_sd2, tiny_sdxl  # noqa: F401
 from stretto.plugins.loaders import register_loaders
+from stretto.plugins.patchers import register_patchers
 from stretto.plugins.resamplers import register_upscalers
 from stretto.plugins.schedulers import register_schedulers
 
@@ -33,7 +34,14 @@ class Offers:
     settings = Settings()
 
     def __init__(self) -> None:
-        self._offers = {"schedulers": list(register_schedulers()), "upscalers": list(register_upscalers())}
+        self._offers = {
+            "schedulers": list(register_schedulers()),
+            "upscalers": list(register_upscalers()),
+            "patchers": list(register_patchers()),
+        }
+
+    def offers(self, kind: str) -> Any:
+        return {spec.name: spec for spec in self._offers[kind]}
 
     def offer(self, kind: str, name: str) -> Any:
         for spec in self._offers[kind]:
