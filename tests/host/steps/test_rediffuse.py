@@ -12,7 +12,8 @@ from stretto.host.planning.estimate import progress_ticks
 from stretto.host.steps.dispatch import CoreSteps
 
 AGAIN = {"outscale": 2, "upscale": ("bicubic",), "upscale_diffusion": True, "upscale_diffusion_steps": (8,),
-         "upscale_diffusion_strength": (0.5,), "upscale_diffusion_guidance_scale": (3.0,)}  # fmt: skip
+         "upscale_diffusion_strength": (0.5,), "upscale_diffusion_guidance_scale": (3.0,),
+         "upscale_diffusion_chunking_size": 32, "upscale_diffusion_chunking_blur": 24}  # fmt: skip
 
 
 def by_hand(studio, reference, image, **request):
@@ -20,7 +21,7 @@ def by_hand(studio, reference, image, **request):
     (drawn,) = studio.draw(
         **{
             "image": reference(image), "width": image.width, "height": image.height, "num_inference_steps": 8,
-            "strength": 0.5, "guidance_scale": 3.0, "chunking_size": 16, "chunking_blur": 16, **request,
+            "strength": 0.5, "guidance_scale": 3.0, "chunking_size": 32, "chunking_blur": 24, **request,
         }
     )  # fmt: skip
     return drawn
