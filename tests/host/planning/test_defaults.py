@@ -23,7 +23,7 @@ def test_a_default_request_is_supported() -> None:
     "asked",
     [
         {"nodes": ({},)}, {"controlnet": "canny"}, {"control_image": MASK},
-        {"conditioning_scale": 0.5}, {"lora": ("a",)}, {"lycoris": ("a",)}, {"inversion": ("a",)}, {"refiner": "r"},
+        {"conditioning_scale": 0.5}, {"refiner": "r"},
         {"refiner_size": 512}, {"fill_background": True},
         {"upscale_diffusion_controlnet": ("tile",)}, {"build_tensorrt": True},
     ],
