@@ -113,6 +113,10 @@ class Library:
         ):
             if matches:
                 return self._only(name, matches)
+        if not set(kinds) & set(MODELS):
+            folders = " or ".join(str(self._folders.model_folder(kind)) for kind in kinds)
+            known = [path.name for path in found]
+            raise NotFoundError(f"there is no '{name}' in {folders}; {did_you_mean(name, known)}")
         known = [*self._offers, *(path.name for path in found)]
         if Path(name).suffix in SUFFIXES or "/" in name:
             tried = ", ".join(str(root / name) for kind in kinds for root in self._roots(kind))
