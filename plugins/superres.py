@@ -20,10 +20,11 @@ from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, hookimpl
 from stretto.host.errors import WeightsError
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
-__all__ = ["Network", "Settings", "enlarged_tiles", "read_network", "register_upscalers", "resized"]
+__all__ = [
+    "REAL_ESRGAN", "Network", "Settings", "enlarged_tiles", "read_network", "read_tensors", "register_upscalers", "resized",
+]  # fmt: skip
 
 REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
@@ -184,26 +185,17 @@ def read_network(path: Path, device: str) -> Any:
     architecture that spandrel does not know.
     """
     import spandrel
-    from safetensors import SafetensorError
 
     try:
-        tensors = spandrel.canonicalize_state_dict(_tensors(path))
+        tensors = spandrel.canonicalize_state_dict(read_tensors(path))
         descriptor = spandrel.ModelLoader(device=device).load_from_state_dict(tensors)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} is refused: it holds more than tensors, so it could run code of its own; nothing of it "
-            "was run. Use a .safetensors file of the same network"
-        ) from error
     except spandrel.UnsupportedModelError as error:
         raise WeightsError(
             f"{path} is of no architecture that is known here; known are "
             f"{', '.join(sorted(str(known.architecture.id) for known in spandrel.MAIN_REGISTRY))}"
         ) from error
-    except (
-        EOFError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be loaded: {reason}; download it again") from error
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise _broken(path, error) from error
     return _checked(descriptor, path).eval().float()
 
 
@@ -219,7 +211,32 @@ def _checked(descriptor: Any, path: Path) -> Any:
     return descriptor
 
 
-def _tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a .safetensors, or a pickled file as data only: tensors by name, often one level down.
+
+    Raises WeightsError naming the file when it is broken or holds more than tensors.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return _read(path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} is refused: it holds more than tensors, so it could run code of its own; nothing of it "
+            "was run. Use a .safetensors file of the same network"
+        ) from error
+    except (
+        EOFError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> WeightsError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return WeightsError(f"{path} cannot be loaded: {reason}; download it again")
+
+
+def _read(path: Path) -> dict[str, Any]:
     if path.suffix.lower() == ".safetensors":
         from safetensors.torch import load_file
 

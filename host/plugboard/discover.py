@@ -20,7 +20,17 @@ from .switches import Switches
 __all__ = ["BUILT_INS", "GROUP", "Found", "discover", "reason"]
 
 GROUP = "stretto"
-BUILT_INS = ("starter", "schedulers", "loaders", "patchers", "vaes", "resamplers", "superres", "backgrounds")
+BUILT_INS = (
+    "starter",
+    "schedulers",
+    "loaders",
+    "patchers",
+    "vaes",
+    "resamplers",
+    "superres",
+    "realesrgan",
+    "backgrounds",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from stretto.api.cli.main import run
 
-BUILT_IN = {"starter", "schedulers", "loaders", "patchers", "vaes", "resamplers", "superres", "backgrounds"}
+BUILT_IN = {
+    "starter",
+    "schedulers",
+    "loaders",
+    "patchers",
+    "vaes",
+    "resamplers",
+    "superres",
+    "realesrgan",
+    "backgrounds",
+}
 
 
 @pytest.fixture(autouse=True)
