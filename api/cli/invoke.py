@@ -1,4 +1,4 @@
-"""`stretto invoke`: one prompt to pictures, in this process."""
+"""`stretto invoke`: one prompt, or one recorded plan, to pictures, in this process."""
 
 from __future__ import annotations
 
@@ -55,8 +55,17 @@ class Assignment(click.ParamType[tuple[str, Any]]):
             return name, text
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What is drawn: a prompt, or a plan from a file, or the plan in a picture; one of them."""
+
+    prompt: str | None
+    plan_file: Path | None
+    replay: Path | None
+
+
 @click.command("invoke")
-@click.argument("prompt")
+@click.argument("prompt", required=False)
 @click.option(
     "--set",
     "assignments",
@@ -64,6 +73,17 @@ class Assignment(click.ParamType[tuple[str, Any]]):
     multiple=True,
     help="Any parameter of the API by its own name, for example --set width=256 --set scheduler=eads "
     "--set 'upscale=[\"lanczos\"]'. May be given many times.",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead of PROMPT: draw the plan in this file, as --dry-run prints it, to the same pixels.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead of PROMPT: draw what this PNG says it was drawn by, to the same pixels.",
 )
 @click.option(
     "--out",
@@ -76,11 +96,11 @@ class Assignment(click.ParamType[tuple[str, Any]]):
 def invoke_command(
     place: Place,
     *,
-    prompt: str,
     assignments: tuple[tuple[str, Any], ...],
     out: Path | None,
     as_json: bool,
     dry_run: bool,
+    **source: Any,
 ) -> None:
     """Draw PROMPT in this process, no server needed.
 
@@ -89,16 +109,11 @@ def invoke_command(
     """
     from stretto.host.runtime.host import Host
 
-    from ..fields import refuse_half_characters
-    from ..inbox import ImageInbox
-    from ..parse import parse_invocation
-
-    payload = {**DEFAULTS, **dict(assignments), "prompt": prompt}
-    refuse_half_characters(payload)
+    given = Source(**source)
+    _check(given, assignments)
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
-        inbox = ImageInbox(place.folders, settings, allowed_roots=None)
-        plan = host.plan(parse_invocation(payload, inbox))
+        plan = _planned(given, assignments, host)
         if dry_run:
             click.echo(json.dumps(plan.to_json(), indent=2))
             return
@@ -109,6 +124,31 @@ def invoke_command(
         click.echo(json.dumps(_summary(finished, plan, images), indent=2))
     else:
         _tell(finished, plan, images)
+
+
+def _check(source: Source, assignments: tuple[tuple[str, Any], ...]) -> None:
+    if sum(given is not None for given in (source.prompt, source.plan_file, source.replay)) != 1:
+        raise click.UsageError("Give one of PROMPT, --plan and --replay.")
+    if assignments and source.prompt is None:
+        raise click.UsageError("A recorded plan is drawn as it is; --set goes with PROMPT.")
+
+
+def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Host) -> Plan:
+    from stretto.host.planning.replay import found_again
+
+    from ..fields import refuse_half_characters
+    from ..inbox import ImageInbox
+    from ..parse import parse_invocation
+    from .replay import plan_of_file, plan_of_picture
+
+    if source.plan_file is not None:
+        return found_again(plan_of_file(source.plan_file), host)
+    if source.replay is not None:
+        return found_again(plan_of_picture(source.replay), host)
+    payload = {**DEFAULTS, **dict(assignments), "prompt": source.prompt}
+    refuse_half_characters(payload)
+    inbox = ImageInbox(host.folders, host.settings, allowed_roots=None)
+    return host.plan(parse_invocation(payload, inbox))
 
 
 def _draw(host: Host, plan: Plan) -> Finished:
