@@ -40,10 +40,10 @@ FACES = (
 class Settings:
     """`[plugins.superres]`: pixels of the picture that are kept of a tile, and of the margin around them.
 
-    A tile of 256 takes Real-ESRGAN about 1.5 GB; a margin of 32 leaves no seam that can be seen.
+    A tile of 192 takes Real-ESRGAN about 1 GB in float32; its authors took a margin of 10.
     """
 
-    tile: Annotated[int, Ge(16), Le(4096)] = 256
+    tile: Annotated[int, Ge(16), Le(4096)] = 192
     overlap: Annotated[int, Ge(0), Le(512)] = 32
 
 

@@ -182,7 +182,7 @@ def test_numbers_that_are_none_are_told(tmp_path, photo):
 
 
 def test_defaults_are_within_bounds():
-    assert (Settings().tile, Settings().overlap) == (256, 32)
+    assert (Settings().tile, Settings().overlap) == (192, 32)
 
 
 MEASURE = """
