@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Family", "ModelSpec", "Patch", "Precision", "Role", "WeightFile", "WeightKind"]
+__all__ = ["Difference", "Family", "ModelSpec", "Patch", "Precision", "Role", "WeightFile", "WeightKind"]
 
 
 class Family(StrEnum):
@@ -30,6 +30,7 @@ class WeightKind(StrEnum):
     CONTROLNET = "controlnet"
     UPSCALER = "upscaler"
     BACKGROUND = "background"
+    PREPROCESSOR = "preprocessor"
 
 
 class Role(StrEnum):
@@ -38,6 +39,7 @@ class Role(StrEnum):
     BASE = "base"
     REFINER = "refiner"
     INPAINTER = "inpainter"
+    CONTROLNET = "controlnet"
 
 
 class Precision(StrEnum):
@@ -85,6 +87,14 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What `model` has learnt beyond `base`, for adding to the weights of a third model."""
+
+    model: WeightFile
+    base: WeightFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """All that decides what gets loaded: equal specs share one load (the pool's key)."""
 
@@ -92,3 +102,4 @@ class ModelSpec:
     weights: WeightFile
     vae: WeightFile | None = None
     precision: Precision | None = None
+    difference: Difference | None = None  # added to the weights once they are loaded

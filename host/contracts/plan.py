@@ -10,15 +10,17 @@ from typing import Any
 
 from ..geometry import round_up
 from .images import ImageRef
-from .models import ModelSpec, Patch, Precision, Role, WeightFile
+from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
 from .request import Adapter, Anchor, Fit
 
 __all__ = [
     "Bounds",
     "Chunking",
+    "Control",
     "Diffuse",
     "Node",
     "Plan",
+    "Preprocessing",
     "Rediffuse",
     "Rediffusion",
     "RemoveBackground",
@@ -56,6 +58,28 @@ class Chunking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """What makes a control image of a picture: the offer named `method`, with the files of its networks."""
+
+    method: str
+    weights: tuple[WeightFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """One ControlNet over a node: what it follows, how closely, and from which share of the steps to which."""
+
+    controlnet: str  # the offer's name, or a file's
+    weights: WeightFile
+    image: ImageRef  # fitted like the node's image
+    preprocessing: Preprocessing | None = None  # None: the image is taken as it is
+    invert: bool = False
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One diffusion over one rectangle of the canvas."""
 
@@ -78,6 +102,7 @@ class Node:
     crop: Bounds | None = None  # the part of the node that is drawn; None: all of it
     draw_width: int | None = None  # drawn at this size and scaled back; None: as it is, in whole cells
     draw_height: int | None = None
+    controls: tuple[Control, ...] = ()
 
     @property
     def paints(self) -> bool:
@@ -156,6 +181,7 @@ class Plan:
     lycoris: tuple[Adapter, ...] = ()
     inversion: tuple[Adapter, ...] = ()
     inpainter: WeightFile | None = None  # None: the base model fills masks itself
+    inpainter_difference: Difference | None = None  # what makes it fill masks as the base would
     inpainter_size: int | None = None
     patches: tuple[Patch, ...] = ()  # those three, found: in the order in which they are applied
     intermediates: bool = True
@@ -174,7 +200,9 @@ class Plan:
         if not node.paints or self.inpainter is None:
             return base
         vae = base.vae if self.inpainter.family == self.model.family else None
-        return replace(base, role=Role.INPAINTER, weights=self.inpainter, vae=vae)
+        return replace(
+            base, role=Role.INPAINTER, weights=self.inpainter, vae=vae, difference=self.inpainter_difference
+        )
 
     def engine_px(self, node: Node) -> int:
         """Give the side in pixels of the windows over one node."""
@@ -187,9 +215,9 @@ class Plan:
         )
 
     def patches_of(self, spec: ModelSpec) -> tuple[Patch, ...]:
-        """Say what changes a model of this plan; a refiner, and whatever is of another family, stays as it is."""
-        same = spec.role is not Role.REFINER and spec.weights.family == self.model.family
-        return self.patches if same else ()
+        """Say what changes a model of this plan: the base, and an inpainter of its family."""
+        drawing = spec.role in (Role.BASE, Role.INPAINTER)
+        return self.patches if drawing and spec.weights.family == self.model.family else ()
 
     def with_note(self, note: str) -> Plan:
         """Give the plan with one more line in its record."""
@@ -233,8 +261,8 @@ def _node_json(node: Node) -> dict[str, Any]:
         "height": node.height,
         "prompt": node.prompt,
         "negative_prompt": node.negative_prompt,
-        "controlnet": None,
-        "conditioning_scale": 1.0,
+        "controlnet": _one_or_all([control.controlnet for control in node.controls]),
+        "conditioning_scale": _one_or_all([control.scale for control in node.controls] or [1.0]),
         "strength": node.strength,
         "num_inference_steps": node.num_inference_steps,
         "guidance_scale": node.guidance_scale,
@@ -242,10 +270,16 @@ def _node_json(node: Node) -> dict[str, Any]:
         "scale_to_model_size": node.scale_to_model_size,
         "image": _image_json(node.image),
         "mask": _image_json(node.mask),
-        "control_image": None,
+        "control_image": _one_or_all([_image_json(control.image) for control in node.controls]),
+        "process_control_image": all(control.preprocessing for control in node.controls),
         "children": [],
         "bounds": node.bounds.to_json(),
     }
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """Give the contract's single value, a list where there are several, null where there is none."""
+    return values if len(values) > 1 else next(iter(values), None)
 
 
 def _image_json(image: ImageRef | None) -> dict[str, Any] | None:

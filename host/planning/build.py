@@ -20,7 +20,7 @@ from .adapters import resolve_patches
 from .backgrounds import pick_remover
 from .defaults import refuse_unsupported, size_px, with_offer, with_stored
 from .enlarging import MAX_WINDOWS, Place, plan_stages
-from .inpainters import inpainter, told
+from .inpainters import find_beside, inpainter, told
 from .masks import Sides, Voice, settled
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
@@ -109,6 +109,9 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
     filler, filler_px = inpainter(request, draft.host, draft.weights, canvas.size, voice)
     sides = Sides(draw_px=canvas.size, fill_px=filler_px or canvas.size)
     node = settled(_node(request, canvas, node_prompts), request, sides, voice)
+    difference = None
+    if node.paints and filler is None:
+        filler, difference = find_beside(draft.weights, draft.offer, draft.host, voice)
     told(node, filler, voice)
     canvas = replace(canvas, windows=_windows(node, sides, canvas))
     scheduler, multi_scheduler = _schedulers(draft, canvas.windows)
@@ -141,6 +144,7 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         intermediates=request.intermediates,
         image_callback_steps=request.image_callback_steps,
         inpainter=filler,
+        inpainter_difference=difference,
         inpainter_size=filler_px,
         patches=patches,
         lora=request.lora,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..contracts.models import Family, WeightFile
+from ..contracts.models import Difference, Family, WeightFile, WeightKind
 from ..contracts.plan import Node
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import ModelOffer
-from ..errors import BadRequestError, NotFoundError
+from ..errors import BadRequestError, NotFoundError, WeightsError
 from ..geometry import round_up
 from .defaults import size_px
 from .masks import Voice
 
-__all__ = ["inpainter", "told"]
+__all__ = ["find_beside", "inpainter", "told"]
 
-CHANNELS = (4, 9)
+DRAWS, SEES_MASKS = 4, 9  # channels of a UNet
+# The files (or folders) that Stable Diffusion 1.5 and its inpainting model are known by, without suffix.
+BASES = ("v1-5-pruned", "v1-5-pruned-emaonly", "stable-diffusion-v1-5")
+INPAINTERS = ("sd-v1-5-inpainting", "stable-diffusion-v1-5-inpainting", "stable-diffusion-inpainting")
 
 
 def inpainter(
@@ -36,11 +39,55 @@ def inpainter(
         voice.fault("inpainter", str(error))
         return None, asked
     called = f"'{found.name or found.path}'"
-    if found.family is Family.SDXL_REFINER or found.in_channels not in CHANNELS:
+    if found.family is Family.SDXL_REFINER or found.in_channels not in (DRAWS, SEES_MASKS):
         voice.fault("inpainter", f"{called} fills no masks; name a base model or an inpainting model")
     if asked is None:
         asked = size if found.family == base.family else round_up(size_px(found, _offer(found, host)))
     return found, asked
+
+
+def find_beside(
+    base: WeightFile, offer: ModelOffer | None, host: HostView, voice: Voice
+) -> tuple[WeightFile | None, Difference | None]:
+    """Find an inpainter for `base` among the files that are here, where nobody named one.
+
+    That is `<its name>-inpainting`; else, for an offspring of Stable Diffusion 1.5, the inpainting
+    model of 1.5 with what the offspring has learnt beyond 1.5 added (both files must be here).
+    """
+    if offer is not None:  # a plugin's model, related to none of these
+        return None, None
+    own = _first((f"{_stem(base)}-inpainting",), SEES_MASKS, base, host)
+    if own is not None:
+        voice.note(f"the mask is filled by '{own.name}', which is named after the model")
+        return own, None
+    origin = _first(BASES, DRAWS, base, host)
+    filler = _first(INPAINTERS, SEES_MASKS, base, host)
+    if base.family is not Family.SD1 or origin is None or filler is None:
+        return None, None
+    if origin.fingerprint == base.fingerprint:
+        voice.note(f"the mask is filled by '{filler.name}', the inpainting model of '{base.name}'")
+        return filler, None
+    voice.note(
+        f"the mask is filled by '{filler.name}' with what '{base.name}' has learnt beyond '{origin.name}' "
+        "added to it; name an `inpainter` for another one"
+    )
+    return filler, Difference(model=base, base=origin)
+
+
+def _first(names: tuple[str, ...], channels: int, like: WeightFile, host: HostView) -> WeightFile | None:
+    """Find the first weights of `channels` in the family of `like` that are here."""
+    for name in names:
+        try:
+            found = host.resolve_model(name, kinds=("checkpoint", "diffusers"))
+        except (BadRequestError, NotFoundError, WeightsError):  # not here, or not to be used
+            continue
+        if found.family == like.family and found.in_channels == channels:
+            return found
+    return None
+
+
+def _stem(file: WeightFile) -> str:
+    return Path(file.path).name if file.kind is WeightKind.DIFFUSERS else Path(file.path).stem
 
 
 def _offer(weights: WeightFile, host: HostView) -> ModelOffer | None:

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -105,7 +106,16 @@ class Machine:
         return pick_precision(asked or (Precision(setting) if setting else None), self.device)
 
     def _load(self, spec: ModelSpec) -> LoadedModel:
-        return self._loader_of(spec).load(spec, self.precision(spec.precision), self.device)
+        loaded = self._loader_of(spec).load(spec, self.precision(spec.precision), self.device)
+        if spec.difference is None:
+            return loaded
+        from ..engine.difference import add_difference
+
+        model, base = (
+            self._load(replace(spec, weights=file, difference=None))
+            for file in (spec.difference.model, spec.difference.base)
+        )
+        return add_difference(loaded, model, base)
 
     def _loader_of(self, spec: ModelSpec) -> Loader:
         offers = self._host.offers("loaders")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,3 +81,24 @@ def test_inpainters_that_cannot_be_used(view: Any, masked: Any, name: str, told:
     with pytest.raises(InvalidRequestError, match=told) as caught:
         plan_of(view, inpainter=name, **masked)
     assert [fault.field for fault in caught.value.faults] == ["inpainter"]
+
+
+def test_an_inpainter_beside_the_model_is_found(
+    view: Any, masked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(view.resolve_model("fill.safetensors"), name="sd1-inpainting.safetensors")
+    before = view.resolve_model
+    monkeypatch.setattr(
+        view,
+        "resolve_model",
+        lambda name, kinds=(): own if name == "sd1-inpainting" else before(name, kinds=kinds),
+    )
+    plan = plan_of(view, **masked)
+    assert (plan.inpainter, plan.inpainter_difference) == (own, None)
+    assert "the mask is filled by 'sd1-inpainting.safetensors', which is named after the model" in plan.notes
+    assert plan_of(view).inpainter is None
+
+
+def test_a_plugins_model_fills_masks_itself(view: Any, masked: Any) -> None:
+    assert plan_of(view, model="starter", **masked).inpainter is None
+    assert not [name for name, _ in view.asked if "inpainting" in name]
