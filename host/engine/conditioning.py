@@ -91,7 +91,7 @@ def _cached(model: LoadedModel, prompt: str, cache: Cache) -> Text:
     spec = model.spec
     # a patch may change a text encoder, or teach it a word
     kind = str(model.text_encoders[0].dtype)
-    key = ("text", spec.weights.path, spec.weights.fingerprint, kind, model.patches, prompt)
+    key = ("text", spec.weights.path, spec.weights.fingerprint, kind, spec.difference, model.patches, prompt)
     text: Text = cache(key, lambda: encode(model, prompt))
     return text
 
