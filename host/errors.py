@@ -184,9 +184,9 @@ class WorkerDiedError(EngineError):
     title = "WorkerDiedError"
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """End a sentence about an unknown `word`: the nearest known one, or all of them."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
+def did_you_mean(word: str, known: Sequence[str], aliases: Sequence[str] = ()) -> str:
+    """End a sentence about an unknown `word`: the nearest known one or alias, or all but the aliases."""
+    near = get_close_matches(word, [*known, *aliases], n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
     return f"known: {', '.join(sorted(known)) or 'none'}"

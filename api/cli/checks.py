@@ -162,9 +162,9 @@ def _plugins_and_models(place: Place) -> list[Row]:
     try:
         host = Host.open(place.folders, settings, plugins_file=place.plugins_file)
     except StrettoError as error:
-        return [
-            Row(name="plugins", status="broken", found=str(error), fix="stretto plugins list", needed=True)
-        ]
+        in_folders = isinstance(error.__cause__, OSError)
+        fix = "name another place with --data-dir" if in_folders else "stretto plugins list"
+        return [Row(name="plugins", status="broken", found=str(error), fix=fix, needed=True)]
     with closing(host):
         rows = host.plugins()
         try:

@@ -92,7 +92,7 @@ class Registry(Generic[S]):
     def get(self, name: str) -> S:
         """Give the spec of that name or alias; raises NotFoundError with the nearest name."""
         if name not in self._names:
-            hint = did_you_mean(name, tuple(self._names))
+            hint = did_you_mean(name, self.names(), tuple(self._names))
             raise NotFoundError(f"there is no {self._kind.word} '{name}'; {hint}")
         return self._specs[self._names[name]]
 

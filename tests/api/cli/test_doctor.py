@@ -101,5 +101,6 @@ def test_a_data_directory_that_cannot_be_made_is_found(
     monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path / "file" / "data"))
     rows = _rows(capsys, status=1)
     assert "cannot be used" in rows["plugins"]["found"]
+    assert rows["plugins"]["fix"] == "name another place with --data-dir"
     assert rows["disk"]["status"] == "broken"
     assert "--data-dir" in rows["disk"]["fix"]
