@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from ..contracts.models import Family, WeightFile
+from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import ModelOffer
 from ..errors import ConfigurationError, UnsupportedError, did_you_mean
 
-__all__ = ["DONE", "refuse_unsupported", "size_px", "with_offer", "with_stored"]
+__all__ = ["DONE", "offer_of", "refuse_unsupported", "size_px", "with_offer", "with_stored"]
 
 # The parameters that planning reads; any other one that is not at its default is refused.
 DONE = frozenset({
-    "anchor", "chunking_blur", "chunking_size", "crop_inpaint", "defaults", "fit", "guidance_scale",
+    "anchor", "chunking_blur", "chunking_size", "conditioning_scale", "control_image", "controlnet",
+    "controlnets", "crop_inpaint", "defaults", "fit", "guidance_scale", "invert_control_image",
+    "process_control_image",
     "height", "image", "image_callback_steps", "inpaint_feather", "inpainter", "inpainter_size",
     "intermediates", "inversion", "invert_mask", "lora", "lycoris", "mask", "model",
     "model_negative_prompt", "model_prompt", "model_type", "multi_scheduler", "negative_prompt",
-    "num_inference_steps", "outscale", "precision", "prompt", "remove_background", "samples",
+    "num_inference_steps", "outscale", "precision", "prompt", "refiner", "refiner_aesthetic_score",
+    "refiner_guidance_scale", "refiner_negative_aesthetic_score", "refiner_size", "refiner_start",
+    "refiner_strength", "remove_background", "samples",
     "scale_to_model_size", "scheduler", "seed", "size", "strength", "upscale", "upscale_diffusion",
     "upscale_diffusion_chunking_blur", "upscale_diffusion_chunking_size",
     "upscale_diffusion_guidance_scale", "upscale_diffusion_negative_prompt", "upscale_diffusion_prompt",
@@ -87,3 +93,10 @@ def size_px(weights: WeightFile, offer: ModelOffer | None) -> int:
     if weights.family is Family.SD2 and weights.prediction_type == "v_prediction":
         return 768
     return 512
+
+
+def offer_of(weights: WeightFile, host: HostView) -> ModelOffer | None:
+    """Find the offer whose weights these are; None for a file of nobody's."""
+    path = Path(weights.path)
+    offers = [offer for offer in host.offers("models").values() if isinstance(offer, ModelOffer)]
+    return next((offer for offer in offers if Path(offer.path).absolute() == path), None)

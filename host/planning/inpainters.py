@@ -11,7 +11,7 @@ from ..contracts.request import InvocationRequest
 from ..contracts.specs import ModelOffer
 from ..errors import BadRequestError, NotFoundError, WeightsError
 from ..geometry import round_up
-from .defaults import size_px
+from .defaults import offer_of, size_px
 from .masks import Voice
 
 __all__ = ["find_beside", "inpainter", "told"]
@@ -42,7 +42,7 @@ def inpainter(
     if found.family is Family.SDXL_REFINER or found.in_channels not in (DRAWS, SEES_MASKS):
         voice.fault("inpainter", f"{called} fills no masks; name a base model or an inpainting model")
     if asked is None:
-        asked = size if found.family == base.family else round_up(size_px(found, _offer(found, host)))
+        asked = size if found.family == base.family else round_up(size_px(found, offer_of(found, host)))
     return found, asked
 
 
@@ -88,12 +88,6 @@ def _first(names: tuple[str, ...], channels: int, like: WeightFile, host: HostVi
 
 def _stem(file: WeightFile) -> str:
     return Path(file.path).name if file.kind is WeightKind.DIFFUSERS else Path(file.path).stem
-
-
-def _offer(weights: WeightFile, host: HostView) -> ModelOffer | None:
-    path = Path(weights.path)
-    offers = [offer for offer in host.offers("models").values() if isinstance(offer, ModelOffer)]
-    return next((offer for offer in offers if Path(offer.path).absolute() == path), None)
 
 
 def told(node: Node, found: WeightFile | None, voice: Voice) -> None:
