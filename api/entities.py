@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .migrations import migrate
+from .migrations import migrate, unusable
 
-__all__ = ["Records", "open_database"]
+__all__ = ["Records", "open_database", "torn_said"]
 
 BUSY_TIMEOUT_S = 30
 
@@ -41,6 +43,17 @@ def open_database(path: Path) -> Records:
     database.bind(provider="sqlite", filename=str(path), timeout=BUSY_TIMEOUT_S)
     database.generate_mapping(create_tables=False)
     return records
+
+
+@contextmanager
+def torn_said(path: Path) -> Iterator[None]:
+    """Raise ConfigurationError naming the file for what the database itself cannot do, such as read a torn page."""
+    from pony.orm import DatabaseError
+
+    try:
+        yield
+    except DatabaseError as error:
+        raise unusable(path, error) from error
 
 
 def _prepare(_database: Any, connection: Any) -> None:

@@ -69,14 +69,17 @@ def _opened(stack: ExitStack, folders: Folders, plugins_file: Path | None, bound
     from stretto.host.runtime.host import Host
 
     from .app import build_app
-    from .entities import open_database
+    from .entities import open_database, torn_said
     from .settings_store import SettingsStore
     from .store import PonyJobStore, database_file
 
-    records = open_database(database_file(folders.root))
+    file = database_file(folders.root)
+    records = open_database(file)
     stack.callback(records.close)
     store = PonyJobStore(records)
-    settings = SettingsStore(records).load()
+    with torn_said(file):
+        settings = SettingsStore(records).load()
+        store.waiting()
     host = Host.open(folders, settings, plugins_file=plugins_file, store=store)
     # last in, first out: answers end, then the host, and what it left in the middle waits again
     stack.callback(_release, store)

@@ -33,14 +33,14 @@ class Place:
 
     def settings(self) -> Settings:
         """Give the settings that the server keeps here, or the defaults where none has run yet."""
-        from ..entities import open_database
+        from ..entities import open_database, torn_said
         from ..settings_store import SettingsStore
         from ..store import database_file
 
         file = database_file(self.folders.root)
         if not file.is_file():
             return Settings()
-        with closing(open_database(file)) as records:
+        with torn_said(file), closing(open_database(file)) as records:
             return SettingsStore(records).load()
 
 

@@ -11,7 +11,7 @@ from stretto.host.errors import ConfigurationError
 
 from . import v001_baseline
 
-__all__ = ["LATEST", "STEPS", "migrate"]
+__all__ = ["LATEST", "STEPS", "migrate", "unusable"]
 
 # version reached -> what gets there from the version before
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: v001_baseline.forward}
@@ -43,7 +43,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(path, timeout=30, isolation_level=None)
     except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -51,10 +51,11 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         connection.execute("PRAGMA journal_mode=WAL")
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
 
 
-def _unusable(path: Path, error: sqlite3.DatabaseError) -> ConfigurationError:
+def unusable(path: Path, error: Exception) -> ConfigurationError:
+    """Say that a database cannot be used, in the words of its library."""
     return ConfigurationError(
         f"The file {path} is not a usable database ({error}). Move it away, or use another data directory."
     )

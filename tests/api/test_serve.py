@@ -79,6 +79,18 @@ def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path):
     assert "cannot be used (Not a directory); name another one with --data-dir" in answer.stderr
 
 
+def test_a_torn_database_is_refused(tmp_path):
+    file = database_file(tmp_path)
+    open_database(file).close()
+    whole = file.read_bytes()
+    file.write_bytes(
+        whole[:4096] + b"torn" * ((len(whole) - 4096) // 4)
+    )  # the schema is sound, the rows are not
+    answer = serve("--port", "0", "--data-dir", ".", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"stretto: ConfigurationError: The file {file} is not a usable database")
+
+
 def test_a_taken_port_is_refused(process, tmp_path):
     answer = serve("--port", str(process.client.port), cwd=tmp_path)
     assert answer.returncode == 1
