@@ -10,7 +10,8 @@ from typing import Any, get_origin
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import Fault, InvalidRequestError
 
-from .fields import checked, hints_of, refuse, shown
+from .controls import list_controls, take_control_images, with_control_images
+from .fields import MAX_ITEMS, checked, hints_of, refuse, shown
 from .inbox import ImageInbox
 
 __all__ = ["ALIASES", "parse_invocation"]
@@ -33,6 +34,9 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     """
     given = _known(payload)
     pictures, faults = _pictures(given, images)
+    sources = list_controls(given)
+    controls, more = take_control_images(sources[:MAX_ITEMS], images)
+    faults += more
     values: dict[str, object] = {}
     for name, value in given.items():
         if name in ADAPTERS:
@@ -44,7 +48,7 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     taken, more = _nodes(nodes, images)
     refuse(InvocationRequest, [*faults, *found, *more])
     assert request is not None  # noqa: S101  # `refuse` raised otherwise
-    return replace(request, nodes=taken, **pictures)
+    return replace(with_control_images(request, controls), nodes=taken, **pictures)
 
 
 def _known(payload: Mapping[str, object]) -> dict[str, object]:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from .contracts.request import InvocationRequest
     from .contracts.specs import (
         BackgroundRemoverSpec,
+        ControlNetSpec,
         LoaderSpec,
         ModelOffer,
         PatcherSpec,
+        PreprocessorSpec,
         SchedulerSpec,
         UpscalerSpec,
         VaeSpec,
@@ -78,6 +80,24 @@ class HostSpecs:
 
         :param host: settings and folders.
         :return: specs; the first whose `accepts(file)` is true is used.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_controlnets(self, host: HostView) -> Iterable[ControlNetSpec]:
+        """Offer named ControlNets for the `controlnet` parameter.
+
+        :param host: settings and folders.
+        :return: specs; each names its weight files by family, and what makes its control images.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_preprocessors(self, host: HostView) -> Iterable[PreprocessorSpec]:
+        """Offer ways to make control images of pictures.
+
+        :param host: settings and folders.
+        :return: specs; each `open` gets its files and the device.
         """
         raise NotImplementedError
 

@@ -21,6 +21,7 @@ MODEL_FOLDERS = (
     "controlnet",
     "upscaler",
     "background",
+    "preprocessor",
 )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "LoadedModel",
     "Loader",
     "Patcher",
+    "Preprocessor",
     "Scheduler",
     "TilingUpscaler",
     "Upscaler",
@@ -61,7 +62,8 @@ class LoadedModel:
     """The networks of one loaded model: diffusers' and transformers' own classes, in eval mode.
 
     `text_encoders` and `tokenizers` run in parallel: one pair for SD 1.x and 2.x, two for SDXL,
-    only the second for the refiner. `scheduler_config` is the model's own.
+    only the second for the refiner. `scheduler_config` is the model's own. Of a ControlNet
+    (`Role.CONTROLNET`) `unet` is the ControlNet, and there is nothing else.
     """
 
     spec: ModelSpec
@@ -129,6 +131,14 @@ class BackgroundRemover(Protocol):
 
     def remove(self, image: Image) -> Image:
         """Give `image` as RGBA: its own colours, with what is behind the subject transparent."""
+
+
+@runtime_checkable
+class Preprocessor(Protocol):
+    """Makes a control image of a picture: its edges, its depth, its poses."""
+
+    def processed(self, image: Image) -> Image:
+        """Give the control image of an RGB picture, RGB of the same size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

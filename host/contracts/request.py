@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MaxLen
 
 from .images import ImageRef
 
-__all__ = ["Adapter", "InvocationRequest"]
+__all__ = ["Adapter", "ControlRequest", "InvocationRequest"]
 
 Anchor = Literal[
     "top-left", "top-center", "top-right",
@@ -38,6 +38,22 @@ class Adapter:
 
     model: str
     weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRequest:
+    """One of several ControlNets; what is None is as the request has it for all.
+
+    `start` and `end` are shares of the steps, between which it guides.
+    """
+
+    controlnet: str
+    image: ImageRef | None = None
+    scale: Annotated[float, Ge(0.0), Le(10.0)] | None = None
+    start: Unit = 0.0
+    end: Unit = 1.0
+    process: bool | None = None
+    invert: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +98,7 @@ class InvocationRequest:
     anchor: Anchor | None = None
     control_image: ImageRef | None = None
     controlnet: str | None = None
+    controlnets: tuple[ControlRequest, ...] = ()
     conditioning_scale: Annotated[float, Ge(0.0), Le(10.0)] = 1.0
     process_control_image: bool = True
     invert_control_image: bool = False

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .models import Family, WeightFile
-from .protocols import BackgroundRemover, Loader, Patcher, Scheduler, Upscaler
+from .protocols import BackgroundRemover, Loader, Patcher, Preprocessor, Scheduler, Upscaler
 
 __all__ = [
     "BackgroundRemoverSpec",
+    "ControlNetSpec",
     "LoaderSpec",
     "ModelOffer",
     "PatcherSpec",
+    "PreprocessorSpec",
     "SchedulerSpec",
     "Spec",
     "UpscalerSpec",
@@ -38,13 +40,15 @@ class ModelOffer(Spec):
     """A model that a plugin ships: a folder in diffusers' layout, with defaults of its own.
 
     `defaults` holds request parameters (`chunking_size`, `scheduler`, ...) that apply under the
-    caller's explicit values; `size_px` is the model's native side.
+    caller's explicit values; `size_px` is the model's native side. `controlnets` are the paths of
+    ControlNets made for this very model, by the names of offered ones that they stand in for.
     """
 
     path: str
     family: Family
     size_px: int
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    controlnets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +109,28 @@ class BackgroundRemoverSpec(Spec):
     open: Callable[[WeightFile, str], BackgroundRemover]
     files: tuple[str, ...]
     source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlNetSpec(Spec):
+    """A named ControlNet over local weights in the `controlnet` model folder.
+
+    `weights` are the names of files and of folders in diffusers' layout that serve, by family, the
+    first one that is there; `sources` are the URLs of the first ones. `preprocessor` names the offer
+    that makes its control image of a picture; None takes any picture as it is.
+    """
+
+    weights: Mapping[Family, tuple[str, ...]]
+    sources: Mapping[Family, str]
+    preprocessor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessorSpec(Spec):
+    """A way to make control images: `open` gets its files, in the order of `files`, and the device.
+
+    All of `files` are needed, from the `preprocessor` model folder; each comes with its URL.
+    """
+
+    open: Callable[[tuple[WeightFile, ...], str], Preprocessor]
+    files: Mapping[str, str] = field(default_factory=dict)

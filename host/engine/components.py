@@ -63,11 +63,16 @@ def settle(model: LoadedModel) -> LoadedModel:
     """
     for network in networks(model):
         network.eval().requires_grad_(False)
-    for network in (model.unet, model.vae):
+    for network in (model.unet, *((model.vae,) if model.vae is not None else ())):
         # 3 to 30 % faster convolutions, see docs of torch's channels_last; values stay the same
         network.to(memory_format=torch.channels_last)
     # the key is true by default in diffusers, which looks at it for SDXL alone
-    if is_sdxl(model) and model.vae.dtype == torch.float16 and model.vae.config.get("force_upcast", False):
+    if (
+        model.vae is not None
+        and is_sdxl(model)
+        and model.vae.dtype == torch.float16
+        and model.vae.config.get("force_upcast", False)
+    ):
         model.vae.float()
     return model
 
@@ -88,7 +93,8 @@ def size_bytes(model: LoadedModel) -> int:
 
 
 def networks(model: LoadedModel) -> Iterator[Any]:
-    """Give every network of the model."""
+    """Give every network of the model; a ControlNet is one by itself."""
     yield model.unet
-    yield model.vae
+    if model.vae is not None:
+        yield model.vae
     yield from model.text_encoders

@@ -14,6 +14,7 @@ import torch
 
 from ..contracts.protocols import LoadedModel
 from .components import is_sdxl
+from .control import Controls
 from .text_weights import Fragment, fragments
 
 __all__ = ["Cache", "Conditions", "Text", "conditions", "encode"]
@@ -39,6 +40,7 @@ class Conditions:
     pooled: torch.Tensor | None  # (1 or 2, width)
     time_ids: torch.Tensor | None  # (1 or 2, 5 or 6)
     guidance: float
+    controls: Controls | None = None
 
     @property
     def guided(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from .conditioning import Conditions
+from .control import Moment
 from .latents import Mosaic
 from .schedule import Schedule
 
@@ -42,7 +43,7 @@ def denoise(
     moments = schedule.timesteps.to(x.device)
 
     def predict(call: int, rows: torch.Tensor) -> torch.Tensor:
-        noise = guide(unet, rows, moments[call], conditions)
+        noise = guide(unet, rows, moments[call], conditions, Moment(call, len(moments)))
         report.predicted(call, len(rows))
         return noise
 
@@ -54,14 +55,20 @@ def denoise(
     return x
 
 
-def guide(unet: Any, rows: torch.Tensor, t: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+def guide(
+    unet: Any, rows: torch.Tensor, t: torch.Tensor, conditions: Conditions, moment: Moment | None = None
+) -> torch.Tensor:
     """Predict the noise in `rows`, away from the negative prompt, by classifier-free guidance.
 
     Ho and Salimans 2022, https://arxiv.org/abs/2207.12598; both halves go through the UNet at once.
     """
     arguments = conditions.repeated(len(rows))
     taken = torch.cat([rows, rows]) if conditions.guided else rows  # (1 or 2 * rows, 4, h, w)
-    noise: torch.Tensor = unet(taken.to(conditions.tokens.dtype), t, **arguments, return_dict=False)[0]
+    taken = taken.to(conditions.tokens.dtype)
+    if conditions.controls and moment:
+        arguments |= conditions.controls.residuals(taken, t, arguments, moment)
+        taken = taken[:, : conditions.controls.unet_channels]
+    noise: torch.Tensor = unet(taken, t, **arguments, return_dict=False)[0]
     if not conditions.guided:
         return noise.float()
     negative, positive = noise.float().chunk(2)

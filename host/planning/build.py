@@ -18,6 +18,7 @@ from ..geometry import round_up, window_count
 from ..hookspecs import hookimpl
 from .adapters import resolve_patches
 from .backgrounds import pick_remover
+from .control import Drawer, asked_controls, control_source, resolve_controls
 from .defaults import refuse_unsupported, size_px, with_offer, with_stored
 from .enlarging import MAX_WINDOWS, Place, plan_stages
 from .inpainters import find_beside, inpainter, told
@@ -95,7 +96,7 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
     name = request.model or host.settings.model
     weights = _weights(name, request, host)
     offer = _offer(weights, host)
-    draft = _Draft(request=with_offer(request, offer), host=host, weights=weights, offer=offer)
+    draft = _Draft(request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer)
     refuse_unsupported(draft.request)
     return _resolved(draft, draw)
 
@@ -108,11 +109,15 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
     voice = Voice(fault=draft.fault, note=draft.notes.append)
     filler, filler_px = inpainter(request, draft.host, draft.weights, canvas.size, voice)
     sides = Sides(draw_px=canvas.size, fill_px=filler_px or canvas.size)
-    node = settled(_node(request, canvas, node_prompts), request, sides, voice)
+    # a part that is drawn by itself would need its part of every control image
+    cropped = request.crop_inpaint and not asked_controls(request)
+    whole = replace(request, crop_inpaint=cropped)
+    node = settled(_node(request, canvas, node_prompts), whole, sides, voice)
     difference = None
     if node.paints and filler is None:
         filler, difference = find_beside(draft.weights, draft.offer, draft.host, voice)
     told(node, filler, voice)
+    node = replace(node, controls=resolve_controls(request, draft.host, _drawer(draft, node, filler), voice))
     canvas = replace(canvas, windows=_windows(node, sides, canvas))
     scheduler, multi_scheduler = _schedulers(draft, canvas.windows)
     vae, vae_name = _vae(draft)
@@ -311,6 +316,13 @@ def _stages(draft: _Draft, canvas: _Canvas, prompts: tuple[str, str]) -> tuple[U
         negative_prompt=prompts[1],
     )
     return plan_stages(draft.request, draft.host, place, fault=draft.fault, note=draft.notes.append)
+
+
+def _drawer(draft: _Draft, node: Node, filler: WeightFile | None) -> Drawer:
+    """Say which model draws the node: the base model, with its offer, or the inpainter."""
+    if node.paints and filler is not None:
+        return Drawer(family=filler.family, offer=None)
+    return Drawer(family=draft.weights.family, offer=draft.offer)
 
 
 def _precision(draft: _Draft) -> Precision | None:

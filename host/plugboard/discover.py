@@ -30,6 +30,7 @@ BUILT_INS = (
     "superres",
     "realesrgan",
     "backgrounds",
+    "controls",
 )
 
 

@@ -9,9 +9,11 @@ from typing import Generic, TypeVar
 
 from ..contracts.specs import (
     BackgroundRemoverSpec,
+    ControlNetSpec,
     LoaderSpec,
     ModelOffer,
     PatcherSpec,
+    PreprocessorSpec,
     SchedulerSpec,
     Spec,
     UpscalerSpec,
@@ -40,6 +42,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "vaes": Kind("register_vaes", VaeSpec, "VAE"),
         "loaders": Kind("register_loaders", LoaderSpec, "loader"),
         "patchers": Kind("register_patchers", PatcherSpec, "patcher"),
+        "controlnets": Kind("register_controlnets", ControlNetSpec, "ControlNet"),
+        "preprocessors": Kind("register_preprocessors", PreprocessorSpec, "preprocessor"),
         "upscalers": Kind("register_upscalers", UpscalerSpec, "upscaler"),
         "background_removers": Kind(
             "register_background_removers", BackgroundRemoverSpec, "background remover"

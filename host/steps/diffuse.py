@@ -22,6 +22,7 @@ from ..engine.latents import Mosaic, decode, encode, lay_windows, noise
 from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
 from .canvas import canvas_px, cropped, input_image, laid_image
+from .control import controlled
 from .inpaint import Work, open_work
 
 __all__ = ["diffuse", "scheduler_spec"]
@@ -70,6 +71,8 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
     latents, schedule = start.latents.to(device), replace(schedule, keep=start.keep)
     if start.beside is not None:
         mosaic = replace(mosaic, beside=start.beside.to(device))
+    if node.controls:
+        guides, mosaic = controlled(node, model, guides, mosaic, bench)
     clean = denoise(latents, model.unet, schedule, guides, mosaic, progress)
     return progress.decoded(clean)
 

@@ -11,7 +11,7 @@ __all__ = ["register_loaders"]
 
 @hookimpl
 def register_loaders() -> Iterable[LoaderSpec]:
-    """Offer both ways to load a model."""
+    """Offer both ways to load a model, and one for ControlNets."""
     return [
         LoaderSpec(name="diffusers", title="Folders in diffusers' layout", build=_build_folder),
         LoaderSpec(
@@ -19,6 +19,7 @@ def register_loaders() -> Iterable[LoaderSpec]:
             title="Single files of the original layout: .safetensors, and .ckpt read as data only",
             build=_build_single,
         ),
+        LoaderSpec(name="controlnet", title="ControlNets, in folders and single files", build=_build_control),
     ]
 
 
@@ -32,3 +33,9 @@ def _build_single() -> Loader:
     from .single import SingleFileLoader
 
     return SingleFileLoader()
+
+
+def _build_control() -> Loader:
+    from .control import ControlNetLoader
+
+    return ControlNetLoader()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
-__all__ = ["Target", "make_text_encoder", "make_unet", "make_vae", "text_encoder_names"]
+__all__ = ["Target", "make_controlnet", "make_text_encoder", "make_unet", "make_vae", "text_encoder_names"]
 
 SHOWN = 3
 TEXT_MODEL = "text_model."
@@ -47,6 +47,14 @@ def make_unet(config: Mapping[str, Any], tensors: Tensors, target: Target) -> An
 
     _check_counts(config, tensors, target.path)
     return _filled(lambda: UNet2DConditionModel.from_config(dict(config)), tensors, target, "UNet")
+
+
+def make_controlnet(config: Mapping[str, Any], tensors: Tensors, target: Target) -> Any:
+    """Make a ControlNetModel."""
+    from diffusers import ControlNetModel
+
+    _check_counts(config, tensors, target.path)
+    return _filled(lambda: ControlNetModel.from_config(dict(config)), tensors, target, "ControlNet")
 
 
 def make_vae(config: Mapping[str, Any], tensors: Tensors, target: Target) -> Any:

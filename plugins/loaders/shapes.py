@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
-__all__ = ["text_config", "unet_config", "vae_config"]
+__all__ = ["controlnet_config", "text_config", "unet_config", "vae_config"]
 
 HEAD = 64
 MATRIX = 2
@@ -44,6 +44,46 @@ def unet_config(tensors: Tensors, family: Mapping[str, Any]) -> dict[str, Any]:
             t.ndim == MATRIX for key, t in tensors.items() if key.endswith("proj_in.weight")
         ),
         # the last also counts for the middle, which has attention even where the last block has none
+        "transformer_layers_per_block": [
+            *(max(depth, 1) for depth in depths[:-1]),
+            depths[-1] or _depth(tensors, "mid_block.attentions.0"),
+        ],
+    }
+    if isinstance(family["attention_head_dim"], list):
+        config["attention_head_dim"] = [max(1, width // HEAD) for width in widths]
+    if "add_embedding.linear_1.weight" in tensors:
+        config["projection_class_embeddings_input_dim"] = tensors["add_embedding.linear_1.weight"].shape[1]
+    return config
+
+
+def controlnet_config(tensors: Tensors, family: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a ControlNet's settings over those of the family's UNet; raises KeyError or ValueError."""
+    blocks = _count(tensors, r"down_blocks\.(\d+)\.")
+    depths = [_depth(tensors, f"down_blocks.{i}.attentions.0") for i in range(blocks)]
+    widths = [_rows(tensors, f"down_blocks.{i}.resnets.0.conv2.weight") for i in range(blocks)]
+    picture = "controlnet_cond_embedding."
+    steps = _count(tensors, picture.replace(".", r"\.") + r"blocks\.(\d+)\.")
+    config = {
+        name: value
+        for name, value in family.items()
+        if name
+        in {"attention_head_dim", "norm_num_groups", "act_fn", "addition_embed_type", "flip_sin_to_cos"}
+    } | {
+        "in_channels": tensors["conv_in.weight"].shape[1],
+        "conditioning_channels": tensors[picture + "conv_in.weight"].shape[1],
+        "conditioning_embedding_out_channels": [
+            _rows(tensors, picture + "conv_in.weight"),
+            *(_rows(tensors, f"{picture}blocks.{i}.weight") for i in range(1, steps, 2)),
+        ],
+        "block_out_channels": widths,
+        "layers_per_block": _count(tensors, r"down_blocks\.0\.resnets\.(\d+)\."),
+        "down_block_types": ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths],
+        "cross_attention_dim": next(
+            t.shape[1] for key, t in tensors.items() if key.endswith("attn2.to_k.weight")
+        ),
+        "use_linear_projection": next(
+            t.ndim == MATRIX for key, t in tensors.items() if key.endswith("proj_in.weight")
+        ),
         "transformer_layers_per_block": [
             *(max(depth, 1) for depth in depths[:-1]),
             depths[-1] or _depth(tensors, "mid_block.attentions.0"),

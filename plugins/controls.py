@@ -1,0 +1,212 @@
+"""The twelve ControlNets by name, and what makes their control images: Canny, and controlnet-aux's networks.
+
+Weights come from the model folders alone; nothing here fetches any.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stretto.host import (
+    ControlNetSpec,
+    Family,
+    Preprocessor,
+    PreprocessorSpec,
+    WeightFile,
+    hookimpl,
+)
+from stretto.host.errors import WeightsError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Canny", "Detector", "register_controlnets", "register_preprocessors"]
+
+V11 = "https://huggingface.co/lllyasviel/ControlNet-v1-1/resolve/main"
+COLLECTION = "https://huggingface.co/lllyasviel/sd_control_collection/resolve/main"
+ANNOTATORS = "https://huggingface.co/lllyasviel/Annotators/resolve/main"
+POSES = "https://huggingface.co/lllyasviel/ControlNet/resolve/main/annotator/ckpts"
+# The thresholds between which a gradient is an edge if it touches one above the upper.
+LOW, HIGH = 100, 200
+CELL_PX = 64  # detectors work in whole cells of so many pixels
+
+# Name -> title, its file of ControlNet 1.1 for SD 1.x, files for SDXL, its preprocessor.
+# `tile` and `inpaint` look at the picture itself.
+NETS: Mapping[str, tuple[str, str, tuple[str, ...], str | None]] = {
+    "canny": ("Edges by Canny", "control_v11p_sd15_canny", ("diffusers_xl_canny_full",), "canny"),
+    "mlsd": ("Straight lines", "control_v11p_sd15_mlsd", (), "mlsd"),
+    "hed": ("Soft edges", "control_v11p_sd15_softedge", (), "hed"),
+    "scribble": ("Scribbles", "control_v11p_sd15_scribble", (), "scribble"),
+    "tile": ("The picture itself, for details", "control_v11f1e_sd15_tile", (), None),
+    "inpaint": ("The picture around what is repainted", "control_v11p_sd15_inpaint", (), None),
+    "depth": ("Depth", "control_v11f1p_sd15_depth", ("diffusers_xl_depth_full",), "depth"),
+    "normal": ("Normals of surfaces", "control_v11p_sd15_normalbae", (), "normal"),
+    "pose": ("Poses of people", "control_v11p_sd15_openpose", ("thibaud_xl_openpose",), "pose"),
+    "pidi": ("Soft edges by PiDiNet", "control_v11p_sd15_softedge", (), "pidi"),
+    "line": ("Line art", "control_v11p_sd15_lineart", (), "line"),
+    "anime": ("Line art of drawn figures", "control_v11p_sd15s2_lineart_anime", (), "anime"),
+}
+# Folders of diffusers that serve as well, as their repositories are called.
+FOLDERS = {
+    "canny": ("controlnet-canny-sdxl-1.0",),
+    "depth": ("controlnet-depth-sdxl-1.0",),
+    "pose": ("controlnet-openpose-sdxl-1.0",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Aux:
+    """A detector of controlnet-aux: module and class, its files with their URLs, and how it is called."""
+
+    title: str
+    kind: str
+    files: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _annotator(*names: str) -> dict[str, str]:
+    return {name: f"{ANNOTATORS}/{name}" for name in names}
+
+
+DETECTORS: Mapping[str, _Aux] = {
+    "mlsd": _Aux(
+        title="Straight lines by M-LSD", kind="mlsd.MLSDdetector", files=_annotator("mlsd_large_512_fp32.pth")
+    ),
+    "hed": _Aux(title="Soft edges by HED", kind="hed.HEDdetector", files=_annotator("ControlNetHED.pth")),
+    "scribble": _Aux(
+        title="Scribbles, of HED's edges",
+        kind="hed.HEDdetector",
+        files=_annotator("ControlNetHED.pth"),
+        options={"scribble": True},
+    ),
+    "depth": _Aux(
+        title="Depth by MiDaS", kind="midas.MidasDetector", files=_annotator("dpt_hybrid-midas-501f0c75.pt")
+    ),
+    "normal": _Aux(
+        title="Normals of surfaces", kind="normalbae.NormalBaeDetector", files=_annotator("scannet.pt")
+    ),
+    "pose": _Aux(
+        title="Poses by OpenPose",
+        kind="open_pose.OpenposeDetector",
+        files={
+            "body_pose_model.pth": f"{POSES}/body_pose_model.pth",
+            "hand_pose_model.pth": f"{POSES}/hand_pose_model.pth",
+            **_annotator("facenet.pth"),
+        },
+    ),
+    "pidi": _Aux(
+        title="Soft edges by PiDiNet", kind="pidi.PidiNetDetector", files=_annotator("table5_pidinet.pth")
+    ),
+    "line": _Aux(
+        title="Line art", kind="lineart.LineartDetector", files=_annotator("sk_model.pth", "sk_model2.pth")
+    ),
+    "anime": _Aux(
+        title="Line art of drawn figures",
+        kind="lineart_anime.LineartAnimeDetector",
+        files=_annotator("netG.pth"),
+    ),
+}
+
+
+@hookimpl
+def register_controlnets() -> Iterable[ControlNetSpec]:
+    """Offer the twelve names; SDXL has three of them."""
+    return [_controlnet(name, *parts) for name, parts in NETS.items()]
+
+
+@hookimpl
+def register_preprocessors() -> Iterable[PreprocessorSpec]:
+    """Offer Canny, which needs no weights, and the detectors, which need theirs."""
+    return [
+        PreprocessorSpec(name="canny", title="Edges by Canny, 100 to 200", open=_open_canny),
+        *(
+            PreprocessorSpec(name=name, title=aux.title, files=aux.files, open=partial(_open_detector, name))
+            for name, aux in DETECTORS.items()
+        ),
+    ]
+
+
+def _controlnet(
+    name: str, title: str, small: str, large: tuple[str, ...], preprocessor: str | None
+) -> ControlNetSpec:
+    weights: dict[Family, tuple[str, ...]] = {
+        Family.SD1: (f"{small}.pth", f"{small}.safetensors", f"{small}_fp16.safetensors", small)
+    }
+    sources = {Family.SD1: f"{V11}/{small}.pth"}
+    if large:
+        weights[Family.SDXL] = (*(f"{stem}.safetensors" for stem in large), *FOLDERS[name], *large)
+        sources[Family.SDXL] = f"{COLLECTION}/{large[0]}.safetensors"
+    return ControlNetSpec(name=name, title=title, weights=weights, sources=sources, preprocessor=preprocessor)
+
+
+class Canny:
+    """Finds edges (Canny 1986): white on black, one pixel wide."""
+
+    def processed(self, image: Image) -> Image:
+        """Give the edges of an RGB picture."""
+        import cv2
+        import numpy as np
+        from PIL import Image as Pictures
+
+        edges = cv2.Canny(np.ascontiguousarray(image.convert("RGB")), LOW, HIGH)
+        return Pictures.fromarray(np.stack([edges] * 3, axis=-1))
+
+
+def _open_canny(_weights: tuple[WeightFile, ...], _device: str) -> Preprocessor:
+    return Canny()
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """One of controlnet-aux's networks; looks at a picture in its own size, in whole cells of 64 pixels."""
+
+    detect: Callable[..., Any]
+    options: Mapping[str, Any]
+
+    def processed(self, image: Image) -> Image:
+        """Give what the network finds in an RGB picture, in its size."""
+        from PIL import Image as Pictures
+
+        side = max(CELL_PX, min(image.size))
+        with _quiet():
+            found = self.detect(
+                image, detect_resolution=side, image_resolution=side, output_type="pil", **self.options
+            )
+        fitted: Image = found.convert("RGB").resize(image.size, Pictures.Resampling.BILINEAR)
+        return fitted
+
+
+def _open_detector(name: str, weights: tuple[WeightFile, ...], device: str) -> Preprocessor:
+    """Open a detector; raises WeightsError naming files that are not its own."""
+    from importlib import import_module
+
+    aux = DETECTORS[name]
+    module, _, kind = aux.kind.partition(".")
+    paths = [Path(file.path) for file in weights]
+    try:
+        with _quiet():
+            detector = getattr(import_module(f"controlnet_aux.{module}"), kind)
+            made = detector.from_pretrained(str(paths[0].parent), local_files_only=True)
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+            pickle.UnpicklingError) as error:  # fmt: skip
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        listed = ", ".join(str(path) for path in paths)
+        raise WeightsError(
+            f"{listed} cannot be opened as {aux.title}: {reason}; download it again"
+        ) from error
+    return Detector(made.to(device), aux.options)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the warnings of controlnet-aux's imports (older names of timm and torch) from the log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
