@@ -11,6 +11,7 @@ from typing import Any
 from ..geometry import round_up
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
+from .refining import Refining, refining_json
 from .request import Adapter, Anchor, Fit
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Preprocessing",
     "Rediffuse",
     "Rediffusion",
+    "Refine",
     "RemoveBackground",
     "Remover",
     "Save",
@@ -102,12 +104,18 @@ class Node:
     crop: Bounds | None = None  # the part of the node that is drawn; None: all of it
     draw_width: int | None = None  # drawn at this size and scaled back; None: as it is, in whole cells
     draw_height: int | None = None
+    refining: Refining | None = None  # by the plan's refiner; None: as it is drawn
     controls: tuple[Control, ...] = ()
 
     @property
     def paints(self) -> bool:
         """Say whether only a part of the image is repainted."""
         return self.mask is not None or self.outpaint
+
+    @property
+    def parted_at(self) -> float | None:
+        """Say at what share of the steps the refiner takes over; None if the base model finishes."""
+        return None if self.refining is None else self.refining.start
 
     @property
     def drawn(self) -> Bounds:
@@ -183,6 +191,8 @@ class Plan:
     inpainter: WeightFile | None = None  # None: the base model fills masks itself
     inpainter_difference: Difference | None = None  # what makes it fill masks as the base would
     inpainter_size: int | None = None
+    refiner: WeightFile | None = None
+    refiner_size: int | None = None
     patches: tuple[Patch, ...] = ()  # those three, found: in the order in which they are applied
     intermediates: bool = True
     image_callback_steps: int = 10
@@ -203,6 +213,13 @@ class Plan:
         return replace(
             base, role=Role.INPAINTER, weights=self.inpainter, vae=vae, difference=self.inpainter_difference
         )
+
+    def refines(self) -> ModelSpec:
+        """Say what to load over finished pictures: the refiner, or the base model where there is none."""
+        if self.refiner is None:
+            return self.base()
+        vae = self.vae if self.refiner.family == self.model.family else None
+        return replace(self.base(), role=Role.REFINER, weights=self.refiner, vae=vae)
 
     def engine_px(self, node: Node) -> int:
         """Give the side in pixels of the windows over one node."""
@@ -227,7 +244,7 @@ class Plan:
         """Give plain JSON values: the contract's keys first, then what is ours under `resolved`."""
         return {
             "model": self.model.name or self.model.path,
-            "refiner": None,
+            "refiner": None if self.refiner is None else self.refiner.name or self.refiner.path,
             "inpainter": None if self.inpainter is None else self.inpainter.name or self.inpainter.path,
             "lora": [asdict(adapter) for adapter in self.lora],
             "lycoris": [asdict(adapter) for adapter in self.lycoris],
@@ -239,7 +256,7 @@ class Plan:
             "height": self.height,
             "size": self.size,
             "inpainter_size": self.inpainter_size,
-            "refiner_size": None,
+            "refiner_size": self.refiner_size,
             "seed": self.seed,
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
@@ -266,6 +283,7 @@ def _node_json(node: Node) -> dict[str, Any]:
         "strength": node.strength,
         "num_inference_steps": node.num_inference_steps,
         "guidance_scale": node.guidance_scale,
+        **refining_json(node.refining),
         "remove_background": node.remove_background,
         "scale_to_model_size": node.scale_to_model_size,
         "image": _image_json(node.image),
@@ -330,6 +348,17 @@ class Diffuse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refine:
+    """Refine every picture of one node, or finish its latents, in windows of `size_px`."""
+
+    node: Node
+    refining: Refining
+    model: ModelSpec
+    size_px: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upscale:
     """Enlarge every picture so far."""
 
@@ -361,4 +390,4 @@ class Save:
     why: str
 
 
-Step = Diffuse | RemoveBackground | Upscale | Rediffuse | Save
+Step = Diffuse | Refine | RemoveBackground | Upscale | Rediffuse | Save

@@ -147,6 +147,7 @@ class Frame:
 
     images: tuple[Image, ...] = ()
     files: tuple[str, ...] = ()
+    handed: Any = None  # unfinished latents, which a refiner goes on with (`host/engine/handing.py`)
 
 
 class Bench(Protocol):

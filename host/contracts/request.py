@@ -109,6 +109,7 @@ class InvocationRequest:
     inpaint_feather: Annotated[int, Ge(0), Le(1024)] = 32
     nodes: tuple[dict[str, Any], ...] = ()
     # refining and upscaling
+    refiner_start: Unit | None = None
     refiner_strength: Unit = 0.3
     refiner_guidance_scale: Guidance = 5.0
     refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] = 6.0

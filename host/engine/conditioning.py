@@ -65,11 +65,13 @@ def conditions(
     guidance: float,
     size_px: tuple[int, int],
     cache: Cache,
+    scores: tuple[float, float] | None = None,
 ) -> Conditions:
     """Encode (negative, positive) `prompts` for a canvas of `size_px` (height, width).
 
     Without guidance (1 or less) the negative prompt is not looked at. An empty negative prompt is
-    zeros where the model was trained so (`force_zeros_for_empty_prompt`).
+    zeros where the model was trained so (`force_zeros_for_empty_prompt`). SDXL's refiner is told
+    (negative, positive) aesthetic `scores`, 0 to 10.
     """
     negative, positive = prompts
     texts = [_cached(model, positive, cache)]
@@ -84,7 +86,7 @@ def conditions(
     return Conditions(
         tokens=torch.cat(tokens).to(dtype),
         pooled=torch.cat(pooled).to(dtype) if pooled else None,
-        time_ids=_time_ids(model, size_px, len(texts)).to(tokens[0].device, dtype) if pooled else None,
+        time_ids=_time_ids(model, size_px, (scores or _AESTHETIC_SCORES)[-len(texts) :]).to(tokens[0].device, dtype) if pooled else None,
         guidance=guidance,
     )
 
@@ -115,12 +117,11 @@ def _equally_long(model: LoadedModel, tokens: list[torch.Tensor], cache: Cache) 
     ]
 
 
-def _time_ids(model: LoadedModel, size_px: tuple[int, int], rows: int) -> torch.Tensor:
+def _time_ids(model: LoadedModel, size_px: tuple[int, int], scores: tuple[float, ...]) -> torch.Tensor:
     """Tell SDXL original size, crop and target size, (rows, 6); its refiner a score instead of the target."""
     if model.options.get("requires_aesthetics_score", False):
-        scores = _AESTHETIC_SCORES[-rows:]
         return torch.tensor([[*size_px, 0, 0, score] for score in scores])
-    return torch.tensor([[*size_px, 0, 0, *size_px]] * rows)
+    return torch.tensor([[*size_px, 0, 0, *size_px]] * len(scores))
 
 
 @torch.inference_mode()

@@ -23,6 +23,7 @@ from .defaults import refuse_unsupported, size_px, with_offer, with_stored
 from .enlarging import MAX_WINDOWS, Place, plan_stages
 from .inpainters import find_beside, inpainter, told
 from .masks import Sides, Voice, settled
+from .refining import Drawn, finisher
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
 
@@ -118,6 +119,9 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         filler, difference = find_beside(draft.weights, draft.offer, draft.host, voice)
     told(node, filler, voice)
     node = replace(node, controls=resolve_controls(request, draft.host, _drawer(draft, node, filler), voice))
+    drawn = Drawn(weights=draft.weights, size_px=canvas.size, stride_px=canvas.stride)
+    finish = finisher(request, draft.host, drawn, voice)
+    node = finish.of(node)
     canvas = replace(canvas, windows=_windows(node, sides, canvas))
     scheduler, multi_scheduler = _schedulers(draft, canvas.windows)
     vae, vae_name = _vae(draft)
@@ -151,6 +155,8 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         inpainter=filler,
         inpainter_difference=difference,
         inpainter_size=filler_px,
+        refiner=finish.weights,
+        refiner_size=finish.size_px,
         patches=patches,
         lora=request.lora,
         lycoris=request.lycoris,

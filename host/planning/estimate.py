@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..contracts.plan import Node, Plan
+from ..contracts.refining import Refining
 from ..geometry import round_up, window_count
 
 __all__ = ["DrawnOver", "chunk_count", "drawn_over", "progress_ticks", "scheduled_steps"]
@@ -62,4 +63,14 @@ def _node_ticks(plan: Plan, node: Node, unet_calls: int | None) -> int:
     steps = scheduled_steps(node) if unet_calls is None else unet_calls
     decodes = steps // plan.image_callback_steps if plan.intermediates else 0
     encodes = 0 if node.image is None else 1 + node.paints
-    return chunk_count(plan, node) * (steps + 1 + encodes + decodes)
+    return chunk_count(plan, node) * (steps + 1 + encodes + decodes) + _refined_ticks(plan, node)
+
+
+def _refined_ticks(plan: Plan, node: Node) -> int:
+    """Count what it is to refine a node's pictures, each by itself; latents taken over are counted already."""
+    if node.refining is None or node.parted_at is not None or plan.refiner_size is None:
+        return 0
+    width, height = Refining.enlarged(node.width, node.height, plan.refiner_size)
+    cells = round_up(height, CELL_PX) // CELL_PX, round_up(width, CELL_PX) // CELL_PX
+    chunks = window_count(*cells, plan.refiner_size // CELL_PX, plan.chunking_size // CELL_PX)
+    return plan.samples * chunks * (node.refining.steps(node.num_inference_steps) + 2)

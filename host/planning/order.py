@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from ..contracts.plan import Diffuse, Node, Plan, Rediffuse, RemoveBackground, Save, Step, Upscale
+from ..contracts.plan import Diffuse, Node, Plan, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from .estimate import chunk_count, drawn_over, scheduled_steps
 
 __all__ = ["order"]
@@ -15,12 +16,29 @@ def order(plan: Plan) -> tuple[Step, ...]:
     return (*_diffusions(plan), *_enlargements(plan), Save(why=_saved(plan)))
 
 
-def _diffusions(plan: Plan) -> Iterator[Diffuse | RemoveBackground]:
+def _diffusions(plan: Plan) -> Iterator[Diffuse | Refine | RemoveBackground]:
     for node in plan.nodes:
         yield Diffuse(node=node, model=plan.draws(node), why=_drawn(plan, node))
+        yield from _refinements(plan, node)
         if node.remove_background and plan.remover is not None:
             why = f"remove the background by {plan.remover.method}"
             yield RemoveBackground(remover=plan.remover, why=why)
+
+
+def _refinements(plan: Plan, node: Node) -> Iterator[Refine]:
+    if node.refining is None or plan.refiner_size is None:
+        return
+    by = f"by {Path(plan.refines().weights.path).name}"
+    how = f"strength {node.refining.strength:g}"
+    if node.refining.start is not None:
+        how = f"{node.refining.start:g} of the steps"
+    yield Refine(
+        node=node,
+        refining=node.refining,
+        model=plan.refines(),
+        size_px=plan.refiner_size,
+        why=f"refine {node.width} x {node.height} px {'from' if node.parted_at else 'at'} {how} {by}",
+    )
 
 
 def _drawn(plan: Plan, node: Node) -> str:
@@ -41,7 +59,7 @@ def _enlargements(plan: Plan) -> Iterator[Upscale | Rediffuse]:
             why = (
                 f"draw over {size} at strength {stage.diffusion.strength:g}, {result.steps} steps{in_chunks}"
             )
-            yield Rediffuse(settings=stage.diffusion, model=plan.base(), why=why)
+            yield Rediffuse(settings=stage.diffusion, model=plan.refines(), why=why)
 
 
 def _saved(plan: Plan) -> str:

@@ -16,6 +16,7 @@ from ..engine.components import check_draws
 from ..engine.conditioning import conditions
 from ..engine.denoise import denoise
 from ..engine.device import out_of_memory_said
+from ..engine.handing import Handed, part
 from ..engine.images import to_images, to_pixels
 from ..engine.inpainting import Start, check_fills, fill
 from ..engine.latents import Mosaic, decode, encode, lay_windows, noise
@@ -37,7 +38,10 @@ def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
         out_of_memory_said(f"drawing {samples} x {node.width} x {node.height} px"),
         patched(step.model, bench) as model,
     ):
-        return replace(frame, images=_drawn(node, model, bench))
+        drawn = _drawn(node, model, bench)
+    if isinstance(drawn, Handed):
+        return replace(frame, images=(), handed=drawn)
+    return replace(frame, images=drawn)
 
 
 def _untouched(node: Node, bench: Bench) -> tuple[Image.Image, ...]:
@@ -47,7 +51,7 @@ def _untouched(node: Node, bench: Bench) -> tuple[Image.Image, ...]:
     return (laid_image(node),) * bench.plan.samples
 
 
-def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...]:
+def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...] | Handed:
     plan, size_px = bench.plan, canvas_px(node)
     device = (check_fills if node.paints else check_draws)(model).device
     mosaic = lay_windows(size_px, plan.chunking(node), device)
@@ -64,6 +68,8 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
         strength,
         on_cpu=spec.seed_key is not None,
     )
+    steps = schedule.steps
+    schedule, moment = part(schedule, node.parted_at)
     work = open_work(node) if node.paints else None
     finish = work.pasted if work else partial(cropped, node=node)
     progress = Progress(bench, finish, model, schedule, mosaic)
@@ -74,6 +80,9 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
     if node.controls:
         guides, mosaic = controlled(node, model, guides, mosaic, bench)
     clean = denoise(latents, model.unet, schedule, guides, mosaic, progress)
+    if node.parted_at is not None:
+        left = steps - schedule.steps
+        return Handed(latents=clean, generator=generator, moment=moment, done=schedule.steps, left=left)
     return progress.decoded(clean)
 
 
@@ -122,6 +131,12 @@ class Progress:
         self._windows = len(mosaic.windows)
         self._rows = 0
         self._steps = 0
+        self._last = schedule.steps
+
+    def resume(self, steps: int) -> None:
+        """Go on counting after `steps` steps that another model took."""
+        self._steps = steps
+        self._last += steps
 
     def tick(self, task: str) -> None:
         """Count something that is done once, over all windows."""
@@ -144,7 +159,7 @@ class Progress:
         plan = self.bench.plan
         if not plan.intermediates or self._steps % plan.image_callback_steps:
             return
-        if self._steps < self._schedule.steps:
+        if self._steps < self._last:
             self.bench.preview(lambda: self._pictures(latents))
         self.tick("drawing")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ..contracts.plan import Diffuse, Rediffuse, RemoveBackground, Save, Step, Upscale
+from ..contracts.plan import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from ..contracts.protocols import Bench, Frame
 from ..hookspecs import hookimpl
 
@@ -22,6 +22,10 @@ class CoreSteps:
                 from .diffuse import diffuse
 
                 return diffuse(step, frame, bench)
+            case Refine():
+                from .refine import refine
+
+                return refine(step, frame, bench)
             case Upscale():
                 from .upscale import upscale
 

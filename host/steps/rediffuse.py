@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
 
-from ..contracts.plan import Chunking, Rediffuse
+from ..contracts.plan import Chunking, Rediffuse, Rediffusion
 from ..contracts.protocols import Bench, Frame, LoadedModel
 from ..engine.components import CELL_PX, check_draws
 from ..engine.conditioning import conditions
@@ -21,7 +21,17 @@ from ..engine.schedule import Schedule, lay_out
 from ..geometry import round_up
 from .diffuse import scheduler_spec
 
-__all__ = ["rediffuse"]
+__all__ = ["Redrawing", "rediffuse", "redrawn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redrawing:
+    """How one picture is drawn over, in windows of `size_px`; `scores` as `conditions` takes them."""
+
+    settings: Rediffusion
+    size_px: int
+    task: str
+    scores: tuple[float, float] | None = None
 
 
 def rediffuse(step: Rediffuse, frame: Frame, bench: Bench) -> Frame:
@@ -29,22 +39,24 @@ def rediffuse(step: Rediffuse, frame: Frame, bench: Bench) -> Frame:
 
     The same as asking for image-to-image with the enlarged picture as `image` and the same seed.
     """
+    redrawing = Redrawing(settings=step.settings, size_px=bench.plan.size, task=step.why)
     images = []
     with patched(step.model, bench) as model:
         for image in frame.images:
             with out_of_memory_said(f"drawing over {image.width} x {image.height} px"):
-                images.append(_redrawn(step, image, model, bench))
+                images.append(redrawn(redrawing, image, model, bench))
     return replace(frame, images=tuple(images))
 
 
-def _redrawn(step: Rediffuse, image: Image.Image, model: LoadedModel, bench: Bench) -> Image.Image:
-    settings, plan = step.settings, bench.plan
+def redrawn(how: Redrawing, image: Image.Image, model: LoadedModel, bench: Bench) -> Image.Image:
+    """Draw over one picture, from the job's seed; what is transparent stays so."""
+    settings, plan = how.settings, bench.plan
     size_px = round_up(image.height, CELL_PX), round_up(image.width, CELL_PX)
-    chunking = Chunking(size_px=plan.size, stride_px=settings.chunking_size, blur_px=settings.chunking_blur)
+    chunking = Chunking(size_px=how.size_px, stride_px=settings.chunking_size, blur_px=settings.chunking_blur)
     device = check_draws(model).device
     mosaic = lay_windows(size_px, chunking, device)
     words = settings.negative_prompt, settings.prompt
-    guides = conditions(model, words, settings.guidance_scale, size_px, bench.cache)
+    guides = conditions(model, words, settings.guidance_scale, size_px, bench.cache, how.scores)
     # one generator for all that is random, in the order of diffusers' pipelines
     generator = torch.Generator("cpu").manual_seed(plan.seed)
     spec = scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
@@ -56,7 +68,7 @@ def _redrawn(step: Rediffuse, image: Image.Image, model: LoadedModel, bench: Ben
         settings.strength,
         on_cpu=spec.seed_key is not None,
     )
-    count = _Count(bench, step.why, schedule, len(mosaic.windows))
+    count = _Count(bench, how.task, schedule, len(mosaic.windows))
     encoded = encode(model.vae, to_pixels([fill_up(image.convert("RGB"), size_px)]), generator)
     count.tick()
     latents = schedule.start(encoded, torch.randn(encoded.shape, generator=generator))

@@ -1,0 +1,85 @@
+"""Refining: a second model over each finished picture, or over the latents that the first one hands over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from PIL import Image
+
+from ..contracts.plan import Node, Rediffusion, Refine
+from ..contracts.protocols import Bench, Frame, LoadedModel
+from ..contracts.refining import Refining
+from ..engine.components import check_draws
+from ..engine.conditioning import conditions
+from ..engine.denoise import denoise
+from ..engine.device import out_of_memory_said
+from ..engine.handing import Handed, go_on
+from ..engine.latents import lay_windows
+from ..engine.patching import patched
+from .canvas import cropped
+from .diffuse import Progress, scheduler_spec
+from .inpaint import open_work
+from .rediffuse import Redrawing, redrawn
+
+__all__ = ["refine"]
+
+
+def refine(step: Refine, frame: Frame, bench: Bench) -> Frame:
+    """Refine each picture by itself, from the job's seed, or finish the latents that were handed over.
+
+    Where only a part of the node was repainted, only that part is refined.
+    """
+    handed = frame.handed
+    with (
+        patched(step.model, bench) as model,
+        out_of_memory_said(f"refining {step.node.width} x {step.node.height} px"),
+    ):
+        if handed is not None:
+            return replace(frame, images=_finished(step, handed, model, bench), handed=None)
+        return replace(frame, images=tuple(_refined(step, image, model, bench) for image in frame.images))
+
+
+def _refined(step: Refine, image: Image.Image, model: LoadedModel, bench: Bench) -> Image.Image:
+    node, refining = step.node, step.refining
+    size = Refining.enlarged(image.width, image.height, step.size_px)
+    taken = image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+    redrawing = Redrawing(
+        settings=_as_rediffusion(node, refining, bench),
+        size_px=step.size_px,
+        task="refining",
+        scores=refining.scores,
+    )
+    drawn = redrawn(redrawing, taken, model, bench)
+    back = drawn if drawn.size == image.size else drawn.resize(image.size, Image.Resampling.LANCZOS)
+    if not node.paints:
+        return back
+    return Image.composite(back, image, open_work(node).painted)
+
+
+def _as_rediffusion(node: Node, refining: Refining, bench: Bench) -> Rediffusion:
+    return Rediffusion(
+        prompt=node.prompt,
+        negative_prompt=node.negative_prompt,
+        num_inference_steps=node.num_inference_steps,
+        guidance_scale=refining.guidance_scale,
+        strength=refining.strength,
+        chunking_size=bench.plan.chunking_size,
+        chunking_blur=bench.plan.chunking_blur,
+    )
+
+
+def _finished(step: Refine, handed: Handed, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...]:
+    node, plan, refining = step.node, bench.plan, step.refining
+    device = check_draws(model).device
+    mosaic = lay_windows(node.canvas_px, plan.chunking(node), device)
+    words = node.negative_prompt, node.prompt
+    guides = conditions(model, words, refining.guidance_scale, node.canvas_px, bench.cache, refining.scores)
+    spec = scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
+    seeded = {spec.seed_key: plan.seed} if spec.seed_key else {}
+    scheduler = spec.build({**model.scheduler_config, **seeded})
+    schedule = go_on(scheduler, node.num_inference_steps, handed, on_cpu=spec.seed_key is not None)
+    progress = Progress(bench, partial(cropped, node=node), model, schedule, mosaic)
+    progress.resume(handed.done)
+    latents = handed.latents.to(device)
+    return progress.decoded(denoise(latents, model.unet, schedule, guides, mosaic, progress))
