@@ -112,6 +112,7 @@ MEANINGS = {
     "upscale_diffusion_chunking_blur": "Over how many pixels windows are blended then; null is a quarter of `size`.",
     "upscale_diffusion_scale_chunking_size": "Whether windows move n times as far at the nth doubling, half of `size` at most.",
     "upscale_diffusion_scale_chunking_blur": "The same for the blending.",
+    "fill_background": "With `remove_background` and `image`: draw another background behind the image's subject, by the prompt.",
     "remove_background": "Make what is behind the subject transparent; needs a network in the folder `models/background`.",
     "intermediates": "Whether images are decoded on the way.",
     "image_callback_steps": "After how many steps each.",

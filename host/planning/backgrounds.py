@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..contracts.models import WeightKind
-from ..contracts.plan import Remover
+from ..contracts.plan import Node, Remover
 from ..contracts.protocols import HostView
+from ..contracts.request import InvocationRequest
 from ..contracts.specs import BackgroundRemoverSpec
 from ..errors import UnsupportedError
 from .files import fetched_by, find_file
+from .masks import Voice
 
-__all__ = ["pick_remover"]
+__all__ = ["pick_remover", "with_background"]
+
+
+def with_background(node: Node, request: InvocationRequest, voice: Voice) -> Node:
+    """Say what happens to a node's background: nothing, removed from the result, or the image's drawn anew."""
+    node = replace(node, remove_background=request.remove_background)
+    if not request.fill_background:
+        return node
+    if not request.remove_background:
+        voice.fault("fill_background", "fills what remove_background leaves empty; set that too")
+    elif node.image is None:
+        voice.note("fill_background fills nothing without an image")
+    elif node.mask is not None:
+        voice.fault("fill_background", "makes a mask of the image's background; leave `mask` out")
+    elif not node.prompt.strip():
+        voice.fault("fill_background", "draws what the prompt says, and there is none")
+    else:
+        if node.strength < 1.0:
+            voice.note("the removed background is drawn at strength 1: there is nothing left to start from")
+        return replace(node, fill_background=True, outpaint=True, strength=1.0)
+    return node
 
 
 def pick_remover(host: HostView, fault: Callable[[str, str], None]) -> Remover | None:

@@ -57,18 +57,19 @@ def settled(node: Node, request: InvocationRequest, sides: Sides, voice: Voice) 
 
 
 def _painted(node: Node, request: InvocationRequest, sides: Sides, voice: Voice) -> Node:
-    from ..engine.fitting import lay, open_image
+    from ..engine.fitting import coverage
 
-    laid: Image.Image | None = None
-    if node.mask is not None or _may_be_empty(node):
-        try:
-            laid = lay(open_image(node.image), node) if node.image else None
-        except EngineError as error:
-            voice.fault("image", str(error))
-    if laid is None:
+    if node.fill_background:  # what is empty then, shows when the job runs
         return node
-    node = _outpainted(node, laid, voice)
-    return _cropped(node, laid, request, sides.of(node), voice) if node.paints else node
+    if node.mask is None and not _may_be_empty(node):
+        return node
+    try:
+        alpha = coverage(node)
+    except EngineError as error:
+        voice.fault("image", str(error))
+        return node
+    node = _outpainted(node, alpha, voice)
+    return _cropped(node, alpha, request, sides.of(node), voice) if node.paints else node
 
 
 def _may_be_empty(node: Node) -> bool:
@@ -79,13 +80,13 @@ def _may_be_empty(node: Node) -> bool:
     return placement.fills != size or node.image.mode not in ("RGB", "L")
 
 
-def _outpainted(node: Node, laid: Image.Image, voice: Voice) -> Node:
+def _outpainted(node: Node, alpha: Image.Image, voice: Voice) -> Node:
     """Let the prompt draw what the image leaves empty: there is nothing to be true to, so from noise alone."""
     from ..engine.fitting import hole
 
     if not node.prompt.strip() or node.strength == 0:
         return node
-    empty = hole(replace(node, mask=None, outpaint=True), laid).histogram()[255]
+    empty = hole(replace(node, mask=None, outpaint=True), alpha).histogram()[255]
     if not empty:
         return node
     share = 100 * empty / (node.width * node.height)
@@ -96,11 +97,13 @@ def _outpainted(node: Node, laid: Image.Image, voice: Voice) -> Node:
     return replace(node, outpaint=True, strength=strength)
 
 
-def _cropped(node: Node, laid: Image.Image, request: InvocationRequest, engine_px: int, voice: Voice) -> Node:
+def _cropped(
+    node: Node, alpha: Image.Image, request: InvocationRequest, engine_px: int, voice: Voice
+) -> Node:
     from ..engine.fitting import hole
 
     try:
-        painted = hole(node, laid)
+        painted = hole(node, alpha)
     except EngineError as error:
         voice.fault("mask", str(error))
         return node

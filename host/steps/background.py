@@ -4,26 +4,59 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..contracts.plan import RemoveBackground
-from ..contracts.protocols import BackgroundRemover, Bench, Frame
-from ..engine.device import out_of_memory_said
+from PIL import Image
 
-__all__ = ["remove_background"]
+from ..contracts.plan import Node, RemoveBackground, Remover
+from ..contracts.protocols import BackgroundRemover, Bench, Frame
+from ..contracts.specs import BackgroundRemoverSpec
+from ..engine.device import out_of_memory_said
+from ..engine.fitting import open_image
+from ..errors import EngineError
+
+__all__ = ["cut_out", "remove_background"]
 
 
 def remove_background(step: RemoveBackground, frame: Frame, bench: Bench) -> Frame:
     """Give every picture as RGBA, transparent behind its subject; says so where no subject was found."""
-    bench.tick(f"loading {step.remover.weights.name}", ticks=0)
-    spec = bench.host.offer("background_removers", step.remover.method)
-    remover: BackgroundRemover = spec.open(step.remover.weights, bench.device)
+    remover = _opened(step.remover, bench)
     images = []
     for index, image in enumerate(frame.images):
         bench.tick(step.why, ticks=0)
-        with out_of_memory_said(f"removing the background of {image.width} x {image.height} px"):
-            cut = remover.remove(image)
+        cut = _removed(image, remover)
         if not cut.getchannel("A").getbbox():
             bench.note(
                 f"'{step.remover.method}' found no subject in picture {index}: all of it is transparent"
             )
         images.append(cut)
     return replace(frame, images=tuple(images))
+
+
+def cut_out(node: Node, bench: Bench) -> Node:
+    """Give a node whose background is to be filled an image without it, in a file of this job's; else the node.
+
+    Raises EngineError if the image is gone or nothing in it was found to be the subject.
+    """
+    remover = bench.plan.remover
+    if not node.fill_background or node.image is None or remover is None:
+        return node
+    image = open_image(node.image)
+    cut = _removed(image, _opened(remover, bench))
+    if not cut.getchannel("A").getbbox():
+        raise EngineError(
+            f"'{remover.method}' found no subject in the image, so all of it would be filled; leave out "
+            "fill_background, or give a mask"
+        )
+    path = bench.folders.intermediates / f"{bench.job}_cut.png"
+    cut.save(path, compress_level=1)
+    return replace(node, image=replace(node.image, path=str(path), mode=cut.mode))
+
+
+def _opened(remover: Remover, bench: Bench) -> BackgroundRemover:
+    bench.tick(f"loading {remover.weights.name}", ticks=0)
+    spec: BackgroundRemoverSpec = bench.host.offer("background_removers", remover.method)
+    return spec.open(remover.weights, bench.device)
+
+
+def _removed(image: Image.Image, remover: BackgroundRemover) -> Image.Image:
+    with out_of_memory_said(f"removing the background of {image.width} x {image.height} px"):
+        return remover.remove(image)

@@ -335,16 +335,14 @@ def test_an_unknown_model_stands_alone(view: Any) -> None:
 
 def test_what_is_not_done_yet_is_named(view: Any) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        plan_of(view, refiner="r", nodes=({"w": 8},), fill_background=True, scheduler="x")
-    assert (
-        str(caught.value) == "this version cannot do 'refiner', 'fill_background', 'nodes' yet; leave them out"
-    )
+        plan_of(view, nodes=({"w": 8},), build_tensorrt=True, scheduler="x")
+    assert str(caught.value) == "this version cannot do 'build_tensorrt', 'nodes' yet; leave them out"
 
 
 @pytest.mark.parametrize("where", ["stored", "said"])
 def test_a_stored_models_parameters_are_refused_alike(view: Any, where: str) -> None:
-    asked = {"refiner": "r.safetensors"}
-    with pytest.raises(UnsupportedError, match="cannot do 'refiner' yet; leave it out"):
+    asked = {"build_tensorrt": True}
+    with pytest.raises(UnsupportedError, match="cannot do 'build_tensorrt' yet; leave it out"):
         plan_of(view, **(asked if where == "said" else {"defaults": asked}))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from stretto.host.contracts.plan import RemoveBackground
 from stretto.host.contracts.protocols import Frame
-from stretto.host.errors import InvalidRequestError, WeightsError
+from stretto.host.errors import EngineError, InvalidRequestError, WeightsError
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.networks import make_tiny_remover
 
@@ -76,3 +77,64 @@ def test_a_broken_file_is_named(studio, folder):
     job = studio.job(remove_background=True)
     with pytest.raises(WeightsError, match=r"u2net\.onnx cannot be opened"):
         CoreSteps().run_step(step_of(job), Frame(images=(Image.new("RGB", (32, 32)),)), job.bench)
+
+
+@pytest.fixture
+def portrait():
+    """Give a dark subject on white, 64 x 64 px."""
+    image = Image.new("RGB", (64, 64), "white")
+    ImageDraw.Draw(image).ellipse((16, 16, 47, 47), fill=(40, 20, 10))
+    return image
+
+
+def test_the_removed_background_of_an_image_is_drawn_anew(studio, folder, reference, portrait):
+    make_tiny_remover(folder / "u2net.onnx")
+    job = studio.job(image=reference(portrait), remove_background=True, fill_background=True, samples=2)
+    assert [type(step).__name__ for step in job.steps] == ["Diffuse", "Save"]
+    images = studio.run(job).images
+    before, subject = np.asarray(portrait), np.asarray(portrait.convert("L")) < 60
+    inner = subject & np.roll(subject, 4, 0) & np.roll(subject, -4, 0) & np.roll(subject, 4, 1)
+    for image in images:
+        after = np.asarray(image)
+        assert image.mode == "RGB"
+        assert (after[inner] == before[inner]).all()
+        assert (after[:8] != before[:8]).mean() > 0.5
+    assert images[0].tobytes() != images[1].tobytes()
+
+
+def test_filling_is_outpainting_of_the_image_without_its_background(studio, folder, reference, portrait):
+    make_tiny_remover(folder / "u2net.onnx")
+    filled = studio.draw(image=reference(portrait), remove_background=True, fill_background=True)
+    spec = studio.host.offer("background_removers", "u2net")
+    cut = spec.open(studio.plan(remove_background=True).remover.weights, "cpu").remove(portrait)
+    (by_hand,) = studio.draw(image=reference(cut), crop_inpaint=False)
+    assert filled[0].tobytes() == by_hand.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"remove_background": False}, "fills what remove_background leaves empty; set that too"),
+        ({"mask": True}, "makes a mask of the image's background; leave `mask` out"),
+        ({"prompt": ""}, "draws what the prompt says, and there is none"),
+    ],
+)
+def test_what_cannot_be_filled_is_a_fault(studio, folder, reference, portrait, more, message):
+    make_tiny_remover(folder / "u2net.onnx")
+    asked = {"remove_background": True, "fill_background": True, "image": reference(portrait), **more}
+    if "mask" in more:
+        asked["mask"] = reference(Image.new("L", (64, 64), 255))
+    with pytest.raises(InvalidRequestError) as caught:
+        studio.plan(**asked)
+    assert str(caught.value) == f"fill_background: {message}"
+
+
+def test_filling_nothing_is_told(studio, folder, reference):
+    make_tiny_remover(folder / "u2net.onnx")
+    plan = studio.plan(remove_background=True, fill_background=True)
+    assert "fill_background fills nothing without an image" in plan.notes
+    job = studio.job(
+        remove_background=True, fill_background=True, image=reference(Image.new("RGB", (64, 64), "red"))
+    )
+    with pytest.raises(EngineError, match="'u2net' found no subject in the image"):
+        studio.run(job)
