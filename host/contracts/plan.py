@@ -97,7 +97,8 @@ class Node:
     fit: Fit | None = None
     anchor: Anchor | None = None
     scale_to_model_size: bool = False
-    remove_background: bool = False
+    remove_background: bool = False  # of what was drawn, or with the next one of the image before
+    fill_background: bool = False  # what the image's removed background leaves empty is painted
     mask: ImageRef | None = None  # fitted like the image; white is repainted
     invert_mask: bool = False
     outpaint: bool = False  # what the image leaves empty is painted too

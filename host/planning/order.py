@@ -20,7 +20,7 @@ def _diffusions(plan: Plan) -> Iterator[Diffuse | Refine | RemoveBackground]:
     for node in plan.nodes:
         yield Diffuse(node=node, model=plan.draws(node), why=_drawn(plan, node))
         yield from _refinements(plan, node)
-        if node.remove_background and plan.remover is not None:
+        if node.remove_background and not node.fill_background and plan.remover is not None:
             why = f"remove the background by {plan.remover.method}"
             yield RemoveBackground(remover=plan.remover, why=why)
 

@@ -22,6 +22,7 @@ from ..engine.inpainting import Start, check_fills, fill
 from ..engine.latents import Mosaic, decode, encode, lay_windows, noise
 from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
+from .background import cut_out
 from .canvas import canvas_px, cropped, input_image, laid_image
 from .control import controlled
 from .inpaint import Work, open_work
@@ -31,7 +32,7 @@ __all__ = ["diffuse", "scheduler_spec"]
 
 def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
     """Draw the node, `samples` pictures of it; raises OutOfMemoryError with what to do about it."""
-    node, samples = step.node, bench.plan.samples
+    node, samples = cut_out(step.node, bench), bench.plan.samples
     if node.image is not None and not int(node.num_inference_steps * node.strength):
         return replace(frame, images=_untouched(node, bench))
     with (
