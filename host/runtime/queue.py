@@ -30,7 +30,7 @@ __all__ = ["Dispatcher", "Outside"]
 ATTEMPTS = 2
 GRACE_S = 5.0  # for a job that was stopped to notice it
 TIMED_OUT = "Invocation timed out."  # the contract's words
-_AFTER_ERROR_S = 0.5
+_AFTER_ERROR_S = 0.5, 10.0  # at first, and at last: a full disk is not helped by a log of every try
 _CHORES_S = 600.0
 logger = logging.getLogger(__name__)
 
@@ -141,13 +141,16 @@ class Dispatcher:
     def _run(self) -> None:
         if hasattr(signal, "pthread_sigmask"):  # workers inherit it: Ctrl-C is their parent's to handle
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        failures = 0
         while not self._closing.is_set():
             try:
                 self._turn()
+                failures = 0
             except Exception as error:
                 logger.exception("a turn of the queue failed; the queue goes on")
                 self._sacrifice(error)
-                self._closing.wait(_AFTER_ERROR_S)
+                self._closing.wait(_pause_s(failures))
+                failures += 1
         worker, self._worker = self._worker, None
         if worker is not None:
             if self._active is None:
@@ -297,6 +300,11 @@ class Dispatcher:
         except Exception:
             logger.exception("job %s could not be recorded as failed", active.job.uuid)
             self._over(active, Failed(job=active.job.uuid, message=str(error)))
+
+
+def _pause_s(failures: int) -> float:
+    first, last = _AFTER_ERROR_S
+    return min(first * 2.0 ** min(failures, 10), last)
 
 
 def _given_up(job: Job, how: str) -> str:

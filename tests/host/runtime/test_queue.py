@@ -263,6 +263,22 @@ def test_a_store_that_fails_costs_that_job_only(
     assert store.until(host.submit(plan_of("quick")).uuid).status is DONE
 
 
+def test_a_store_that_keeps_failing_is_asked_less_and_less_often(
+    troupe: Any, plan_of: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    host, store = troupe
+
+    def full() -> Never:
+        raise OSError("disk full")
+
+    with caplog.at_level(logging.ERROR), monkeypatch.context() as patch:
+        patch.setattr(store, "claim", full)
+        job = host.submit(plan_of("quick"))
+        time.sleep(1.8)  # tries at 0, 0.5 and 1.5 s
+    assert 2 <= caplog.text.count("the queue goes on") <= 3
+    assert store.until(job.uuid).status is DONE
+
+
 def test_a_plugin_that_exits_takes_the_worker_with_it_and_is_given_up(troupe: Any, plan_of: Any) -> None:
     host, store = troupe
     kept = store.until(host.submit(plan_of("rude")).uuid)
