@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from stretto.host.contracts.plan import Bounds, Node
-from stretto.host.engine.fitting import back_to, cut, fill_up, flat, lay, surface
+from stretto.host.engine.fitting import back_to, coverage, cut, fill_up, flat, lay, surface
 from stretto.host.geometry import ANCHORS, FITS
 
 
@@ -58,6 +58,9 @@ def test_every_fit_at_every_anchor(fit, anchor, size):
     there = np.zeros((64, 96), bool)
     there[max(top, 0) : top + height, max(left, 0) : left + width] = True
     assert ((np.asarray(laid)[..., 3] == 255) == there).all()
+    ref = SimpleNamespace(mode="RGB", width=size[0], height=size[1])
+    alpha = coverage(node(96, 64, fit=fit, anchor=anchor, image=ref))
+    assert alpha.tobytes() == laid.getchannel("A").tobytes()
     pixels = np.asarray(flat(laid)).astype(int)
     scaled = np.asarray(quarters(*size).resize((width, height), Image.Resampling.LANCZOS)).astype(int)
     rows, columns = np.nonzero(there)
@@ -99,6 +102,16 @@ def test_what_is_empty_is_repainted_and_grey(tmp_path):
     pixels = np.asarray(picture)
     assert (pixels[~there] == 127).all()
     assert (pixels[:, :64][there[:, :64]] == np.asarray(quarters(64, 64))[there[:, :64]]).all()
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_coverage_is_the_alpha_of_what_is_laid(tmp_path, fit):
+    image = quarters(50, 40).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize((50, 40)))
+    ref = stored(tmp_path, image, "image")
+    ref.mode = "RGBA"
+    asked = node(96, 64, fit=fit, anchor="center-right", image=ref)
+    assert coverage(asked).tobytes() == lay(image, asked).getchannel("A").tobytes()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "RGB"])

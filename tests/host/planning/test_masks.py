@@ -59,7 +59,7 @@ def test_a_mask_must_have_white(view: Any, store: Any) -> None:
 @pytest.mark.parametrize("lost", ["image", "mask"])
 def test_lost_files_are_faults_of_their_parameter(view: Any, store: Any, lost: str) -> None:
     refs = {"image": store(Image.new("RGB", (64, 64))), "mask": store(Image.new("L", (64, 64), 255))}
-    refs[lost] = ImageRef(path="/lost.png", width=64, height=64, mode="RGB", sha256="")
+    refs[lost] = ImageRef(path="/lost.png", width=64, height=64, mode="RGBA", sha256="")
     assert fault_of(view, **refs).startswith(f"{lost}: The input image /lost.png cannot be read")
 
 
