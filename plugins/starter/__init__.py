@@ -10,6 +10,8 @@ from stretto.host import Family, ModelOffer, hookimpl
 __all__ = ["register_models"]
 
 MODEL = Path(__file__).parent / "model"
+# What was trained for this model and for no other; a package may come without it.
+CONTROLNETS = {"canny": Path(__file__).parent / "companions" / "canny-controlnet"}
 
 
 @hookimpl
@@ -26,5 +28,10 @@ def register_models() -> Iterable[ModelOffer]:
             size_px=128,
             # A size // 8 of so small a model would make 64 windows of what 9 cover.
             defaults={"chunking_size": 64, "chunking_blur": 64},
+            controlnets={
+                name: str(folder)
+                for name, folder in CONTROLNETS.items()
+                if (folder / "config.json").is_file()
+            },
         )
     ]

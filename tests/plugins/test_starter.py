@@ -18,3 +18,16 @@ def test_offers_the_packaged_folder(starter_path: Path) -> None:
 def test_offers_nothing_without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(starter, "MODEL", tmp_path / "model")
     assert list(starter.register_models()) == []
+
+
+def test_offers_its_controlnets_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, starter_path: Path
+) -> None:
+    folder = tmp_path / "canny-controlnet"
+    monkeypatch.setattr(starter, "CONTROLNETS", {"canny": folder})
+    (offer,) = starter.register_models()
+    assert offer.controlnets == {}
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (offer,) = starter.register_models()
+    assert offer.controlnets == {"canny": str(folder)}
