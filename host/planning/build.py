@@ -17,12 +17,12 @@ from ..errors import BadRequestError, Fault, InvalidRequestError, NotFoundError
 from ..geometry import round_up, window_count
 from ..hookspecs import hookimpl
 from .adapters import resolve_patches
-from .backgrounds import pick_remover
+from .backgrounds import pick_remover, with_background
 from .control import Drawer, asked_controls, control_source, resolve_controls
-from .defaults import refuse_unsupported, size_px, with_offer, with_stored
+from .defaults import offer_of, refuse_unsupported, size_px, with_offer, with_stored
 from .enlarging import MAX_WINDOWS, Place, plan_stages
-from .inpainters import find_beside, inpainter, told
-from .masks import Sides, Voice, settled
+from .inpainters import Base, settle
+from .masks import Voice
 from .refining import Drawn, finisher
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
@@ -96,8 +96,10 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
     refuse_unsupported(request)
     name = request.model or host.settings.model
     weights = _weights(name, request, host)
-    offer = _offer(weights, host)
-    draft = _Draft(request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer)
+    offer = offer_of(weights, host)
+    draft = _Draft(
+        request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer
+    )
     refuse_unsupported(draft.request)
     return _resolved(draft, draw)
 
@@ -108,21 +110,18 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
     node_prompts = _prompts(draft)
     canvas = _canvas(draft)
     voice = Voice(fault=draft.fault, note=draft.notes.append)
-    filler, filler_px = inpainter(request, draft.host, draft.weights, canvas.size, voice)
-    sides = Sides(draw_px=canvas.size, fill_px=filler_px or canvas.size)
     # a part that is drawn by itself would need its part of every control image
     cropped = request.crop_inpaint and not asked_controls(request)
     whole = replace(request, crop_inpaint=cropped)
-    node = settled(_node(request, canvas, node_prompts), whole, sides, voice)
-    difference = None
-    if node.paints and filler is None:
-        filler, difference = find_beside(draft.weights, draft.offer, draft.host, voice)
-    told(node, filler, voice)
-    node = replace(node, controls=resolve_controls(request, draft.host, _drawer(draft, node, filler), voice))
+    node = with_background(_node(request, canvas, node_prompts), request, voice)
+    base = Base(weights=draft.weights, offer=draft.offer, size_px=canvas.size)
+    filling = settle(node, whole, draft.host, base, voice)
+    drawer = _drawer(draft, filling.node, filling.weights)
+    node = replace(filling.node, controls=resolve_controls(request, draft.host, drawer, voice))
     drawn = Drawn(weights=draft.weights, size_px=canvas.size, stride_px=canvas.stride)
     finish = finisher(request, draft.host, drawn, voice)
     node = finish.of(node)
-    canvas = replace(canvas, windows=_windows(node, sides, canvas))
+    canvas = replace(canvas, windows=_windows(node, filling.side_px, canvas))
     scheduler, multi_scheduler = _schedulers(draft, canvas.windows)
     vae, vae_name = _vae(draft)
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
@@ -152,9 +151,9 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         remover=remover,
         intermediates=request.intermediates,
         image_callback_steps=request.image_callback_steps,
-        inpainter=filler,
-        inpainter_difference=difference,
-        inpainter_size=filler_px,
+        inpainter=filling.weights,
+        inpainter_difference=filling.difference,
+        inpainter_size=filling.size_px,
         refiner=finish.weights,
         refiner_size=finish.size_px,
         patches=patches,
@@ -173,12 +172,6 @@ def _weights(name: str, request: InvocationRequest, host: HostView) -> WeightFil
         return host.resolve_model(name, kinds=kinds)
     except BadRequestError as error:
         raise InvalidRequestError([Fault(field="model", message=str(error))]) from error
-
-
-def _offer(weights: WeightFile, host: HostView) -> ModelOffer | None:
-    path = Path(weights.path)
-    offers = [offer for offer in host.offers("models").values() if isinstance(offer, ModelOffer)]
-    return next((offer for offer in offers if Path(offer.path).absolute() == path), None)
 
 
 def _check_base(draft: _Draft) -> None:
@@ -233,9 +226,9 @@ def _canvas(draft: _Draft) -> _Canvas:
     return _Canvas(width=width, height=height, size=size, stride=stride, blur=blur, windows=count)
 
 
-def _windows(node: Node, sides: Sides, canvas: _Canvas) -> int:
+def _windows(node: Node, side_px: int, canvas: _Canvas) -> int:
     height, width = (side // CELL_PX for side in node.canvas_px)
-    return window_count(height, width, sides.of(node) // CELL_PX, canvas.stride // CELL_PX)
+    return window_count(height, width, side_px // CELL_PX, canvas.stride // CELL_PX)
 
 
 def _check_extent(draft: _Draft, canvas: _Canvas) -> None:
@@ -352,5 +345,4 @@ def _node(request: InvocationRequest, canvas: _Canvas, prompts: tuple[str, str])
         scale_to_model_size=request.scale_to_model_size,
         fit=request.fit,
         anchor=request.anchor,
-        remove_background=request.remove_background,
     )
