@@ -8,7 +8,7 @@ from typing import get_type_hints
 from stretto.api.parse import ALIASES
 from stretto.api.routes import ROUTES
 from stretto.host.contracts.images import ImageRef
-from stretto.host.contracts.request import Adapter, InvocationRequest
+from stretto.host.contracts.request import Adapter, ControlRequest, InvocationRequest
 from stretto.host.planning.defaults import DONE
 from value_words import default_words, table, value_words
 
@@ -96,6 +96,12 @@ MEANINGS = {
     "anchor": "Where `image` stays when it is fitted.",
     "mask": "What to repaint of `image`, fitted like it: white is repainted, black stays exactly.",
     "invert_mask": "Repaint what is black in `mask` instead.",
+    "control_image": "What a ControlNet follows, fitted like `image`; without it, `image` itself.",
+    "controlnet": "A ControlNet by name, or by its file or folder in `models/controlnet`; or a list of names and objects with `controlnet`, `image`, `scale`, `start`, `end`, `process` and `invert`.",
+    "controlnets": "The list by a name of its own. `start` and `end` are shares of the steps; `scale`, `process` and `invert` are as for all unless set.",
+    "conditioning_scale": "How closely a control image is followed.",
+    "process_control_image": "Make the control image of a picture first: its edges, depth, poses. `tile` and `inpaint` take any picture as it is.",
+    "invert_control_image": "Swap black and white of a control image that is not processed.",
     "scale_to_model_size": "Draw what is smaller than the model larger, up to 3 times, and scale it back.",
     "crop_inpaint": "On a canvas larger than the model, draw only the mask and what is around it.",
     "inpaint_feather": "How many pixels around the mask that is.",
@@ -142,7 +148,7 @@ def http_parts() -> list[str]:
 
 def _parameters() -> list[tuple[str, ...]]:
     hints = get_type_hints(InvocationRequest, include_extras=True)
-    named = {ImageRef: "data URI, path", Adapter: 'text, {"model", "weight"}'}
+    named = {ImageRef: "data URI, path", Adapter: 'text, {"model", "weight"}', ControlRequest: "text, object"}
     return [
         (
             f"`{field.name}`",
