@@ -15,7 +15,7 @@ __all__ = ["FORMS", "changed", "delta"]
 
 Factors = Mapping[str, torch.Tensor]
 Shape = tuple[int, ...]
-CONVOLUTION = 4
+MATRIX, CONVOLUTION = 2, 4  # dimensions
 # a layer is changed by any one of these, whole
 FORMS: tuple[frozenset[str], ...] = tuple(
     map(
@@ -34,73 +34,95 @@ FORMS: tuple[frozenset[str], ...] = tuple(
 
 
 def changed(weight: torch.Tensor, factors: Factors, strength: float) -> torch.Tensor:
-    """Give `weight`, (out, in[, k, k]) in float32, changed by `factors` to the degree of `strength`.
+    """Give `weight`, (out, in[, k, k]), changed by `factors` to the degree of `strength`, in float32.
 
     Raises ValueError where the factors are not for a weight of that shape.
     """
-    whole = weight + strength * delta(factors, tuple(weight.shape))
+    # in place: on large layers fresh memory costs more than arithmetic
+    whole = delta(factors, tuple(weight.shape), strength).add_(weight)
     return _rescaled(whole, factors) if factors.keys() & {"magnitude", "dora_scale"} else whole
 
 
-def delta(factors: Factors, shape: Shape) -> torch.Tensor:
-    """Give what is added to a weight of `shape` at full strength; ValueError for factors of another shape."""
-    made = _product(factors, shape)
-    if made.numel() != prod(shape) or made.shape[0] != shape[0]:
+def delta(factors: Factors, shape: Shape, strength: float = 1.0) -> torch.Tensor:
+    """Give what is added to a weight of `shape`; raises ValueError for factors of another shape."""
+    made = _product(factors, shape, strength)
+    if made.ndim == 0 or made.numel() != prod(shape) or made.shape[0] != shape[0]:
         raise ValueError(f"it changes {list(made.shape)} and the layer has {list(shape)}")
     return made.reshape(shape)
 
 
-def _product(factors: Factors, shape: Shape) -> torch.Tensor:
+def _product(factors: Factors, shape: Shape, strength: float) -> torch.Tensor:
+    """Multiply the factors, the strength with the smallest of them since products are large."""
     if "diff" in factors:
-        return factors["diff"]
+        return factors["diff"] * strength
     if "down" in factors:
-        return _lora(factors) * _scale(factors, factors["down"].shape[0])
+        return _lora(factors, strength)
     if "hada_w1_a" in factors:
-        return _loha(factors) * _scale(factors, factors["hada_w1_b"].shape[0])
-    return _lokr(factors, shape)
+        return _loha(factors, strength)
+    return _lokr(factors, shape, strength)
 
 
-def _scale(factors: Factors, rank: int) -> float:
-    """Give alpha / rank; a file without an alpha means its rank."""
+def _scale(factors: Factors, second: torch.Tensor) -> float:
+    """Give alpha / rank, the rank being the rows of the `second` factor; without an alpha it is meant to be the rank."""
     alpha = factors.get("alpha")
-    return 1.0 if alpha is None else float(alpha) / rank
+    if alpha is None:
+        return 1.0
+    if alpha.numel() != 1 or not second.ndim:
+        raise ValueError(f"its alpha is {list(alpha.shape)}, and the layer has one number")
+    return float(alpha) / second.shape[0]
 
 
-def _lora(factors: Factors) -> torch.Tensor:
-    up, down, mid = factors["up"], factors["down"], factors.get("mid")
+def _lora(factors: Factors, strength: float) -> torch.Tensor:
+    down, mid = factors["down"], factors.get("mid")
+    up = factors["up"] * (strength * _scale(factors, down))
     if mid is not None:  # (rank, rank, k, k) between two convolutions of one pixel
         return _tucker(mid, up.flatten(1).T, down.flatten(1))
-    product = up.flatten(1) @ down.flatten(1)
-    return product.reshape(up.shape[0], *down.shape[1:])
+    return _times(up.flatten(1), down.flatten(1)).reshape(up.shape[0], *down.shape[1:])
 
 
-def _loha(factors: Factors) -> torch.Tensor:
+def _loha(factors: Factors, strength: float) -> torch.Tensor:
     sides = []
-    for number in ("1", "2"):
-        first, second = factors[f"hada_w{number}_a"], factors[f"hada_w{number}_b"]
+    scale = strength * _scale(factors, factors["hada_w1_b"])
+    for number, by in (("1", scale), ("2", 1.0)):
+        first, second = factors[f"hada_w{number}_a"] * by, factors[f"hada_w{number}_b"]
         core = factors.get(f"hada_t{number}")
-        sides.append(first @ second if core is None else _tucker(core, first, second))
-    return sides[0] * sides[1]
+        sides.append(_times(first, second) if core is None else _tucker(core, first, second))
+    if sides[0].shape != sides[1].shape:
+        raise ValueError(
+            f"its halves change {list(sides[0].shape)} and {list(sides[1].shape)} of what the layer has"
+        )
+    return sides[0].mul_(sides[1])
 
 
-def _lokr(factors: Factors, shape: Shape) -> torch.Tensor:
+def _lokr(factors: Factors, shape: Shape, strength: float) -> torch.Tensor:
     """Give kron(w1, w2); either may be a product of two, and then alpha counts against its rank."""
     first, second = factors.get("lokr_w1"), factors.get("lokr_w2")
-    ranks = [factors[name].shape[0] for name in ("lokr_w2_b", "lokr_w1_b") if name in factors]
+    halves = [factors[name] for name in ("lokr_w2_b", "lokr_w1_b") if name in factors]
     if first is None:
-        first = factors["lokr_w1_a"] @ factors["lokr_w1_b"]
+        first = _times(factors["lokr_w1_a"], factors["lokr_w1_b"])
     if second is None:
         core, left, right = factors.get("lokr_t2"), factors["lokr_w2_a"], factors["lokr_w2_b"]
-        second = left @ right if core is None else _tucker(core, left, right)
+        second = _times(left, right) if core is None else _tucker(core, left, right)
     kernel = shape[2:]
-    if kernel and second.ndim != CONVOLUTION:
+    if kernel and second.ndim == MATRIX and second.shape[1] % prod(kernel) == 0:
         second = second.reshape(second.shape[0], -1, *kernel)
     first = first.reshape(*first.shape, *([1] * len(kernel)))
-    return torch.kron(first, second.contiguous()) * (_scale(factors, ranks[0]) if ranks else 1.0)
+    return torch.kron(
+        first * (strength * (_scale(factors, halves[0]) if halves else 1.0)), second.contiguous()
+    )
+
+
+def _times(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    if left.ndim != MATRIX or right.ndim != MATRIX or left.shape[1] != right.shape[0]:
+        raise ValueError(f"it multiplies {list(left.shape)} by {list(right.shape)}, as no layer has it")
+    return left @ right
 
 
 def _tucker(core: torch.Tensor, out: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
     """Give (out, in, k, k) of a core (r, r, k, k), (r, out) and (r, in)."""
+    ranks = out.shape[:1] + into.shape[:1]
+    if core.ndim != CONVOLUTION or out.ndim != MATRIX or into.ndim != MATRIX or core.shape[:2] != ranks:
+        raise ValueError(f"its core is {list(core.shape)} between ranks {list(ranks)}, as no layer has it")
     made: torch.Tensor = torch.einsum("ijkl,jr,ip->prkl", core, into, out)
     return made
 

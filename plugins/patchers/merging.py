@@ -1,4 +1,4 @@
-"""Merges LoRA and LyCORIS files into a model's weights, and puts back copies of what was there before."""
+"""Merges LoRA and LyCORIS files into a model's weights, and afterwards puts back what was there before."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ SHOWN = 3  # layers named in a note
 
 
 @dataclass(frozen=True, slots=True)
+class _Kept:
+    """A parameter and what was in it: its own storage, or a copy that was moved to main memory."""
+
+    parameter: Any
+    before: torch.Tensor
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WeightPatcher:
     """Merges files of one kind; the other LoRA-like kinds are merged alike."""
 
@@ -41,7 +50,7 @@ class WeightPatcher:
 
     @contextmanager
     def applied(self, model: LoadedModel, patch: Patch, note: Callable[[str], None]) -> Iterator[LoadedModel]:
-        """Merge, and afterwards copy the old weights back; they are kept in main memory meanwhile.
+        """Merge, and afterwards put the old weights back; they are kept in main memory meanwhile.
 
         Raises WeightsError when the file fits no layer of `model`, or a layer of another shape.
         """
@@ -52,7 +61,7 @@ class WeightPatcher:
             raise _misfit(patch.file, model, groups, "it fits no layer")
         absent = [layer for part, layer in groups if (part, layer) not in layers]
         _tell(f"layers of '{patch.file.name or patch.file.path}' are not in the model", absent, note)
-        kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        kept: list[_Kept] = []
         try:
             for place, factors in fitting.items():
                 try:
@@ -66,36 +75,36 @@ class WeightPatcher:
 
 
 @torch.no_grad()
-def _merge(
-    layer: Any,
-    factors: Mapping[str, torch.Tensor],
-    strength: float,
-    kept: list[tuple[torch.Tensor, torch.Tensor]],
-) -> None:
-    """Change a layer in place, its old tensors going to `kept` first."""
+def _merge(layer: Any, factors: Mapping[str, torch.Tensor], strength: float, kept: list[_Kept]) -> None:
+    """Change a layer, its old tensors going to `kept` first; raises ValueError for factors of another shape."""
     device = layer.weight.device
     ready = {name: value.to(device, torch.float32) for name, value in factors.items()}
     if any(form <= ready.keys() for form in FORMS):
-        try:
-            merged = changed(layer.weight.float(), ready, strength)
-        except (RuntimeError, IndexError) as error:  # torch's words for factors that do not multiply
-            raise ValueError(str(error).splitlines()[0]) from error
-        _write(layer.weight, merged, kept)
+        _write(layer.weight, changed(layer.weight, ready, strength), kept)
     if "diff_b" in ready:
         if layer.bias is None or layer.bias.shape != ready["diff_b"].shape:
             raise ValueError("it changes a bias that the layer has not")
-        _write(layer.bias, layer.bias.float() + strength * ready["diff_b"], kept)
+        _write(layer.bias, layer.bias + strength * ready["diff_b"], kept)
 
 
-def _write(tensor: torch.Tensor, value: torch.Tensor, kept: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    kept.append((tensor, tensor.to("cpu", copy=True)))
-    tensor.copy_(value)
+def _write(parameter: Any, value: torch.Tensor, kept: list[_Kept]) -> None:
+    """Put `value` into the parameter; where memory is a device's own, what was there moves to main memory."""
+    if parameter.device.type == "cpu":
+        kept.append(_Kept(parameter, parameter.data, moved=False))
+        alike = value.dtype == parameter.dtype and value.stride() == parameter.stride()
+        parameter.data = value if alike else torch.empty_like(parameter).copy_(value)
+    else:
+        kept.append(_Kept(parameter, parameter.to("cpu", copy=True), moved=True))
+        parameter.copy_(value)
 
 
 @torch.no_grad()
-def _put_back(kept: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    for tensor, before in reversed(kept):
-        tensor.copy_(before)
+def _put_back(kept: list[_Kept]) -> None:
+    for one in reversed(kept):
+        if one.moved:
+            one.parameter.copy_(one.before)
+        else:
+            one.parameter.data = one.before
 
 
 def _read(file: WeightFile, note: Callable[[str], None]) -> Groups:
