@@ -56,6 +56,7 @@ def export(work: Path, folder: Path) -> int:
     shutil.rmtree(tokenizer)
     shutil.copytree(work / "tokenizer", tokenizer)
     _forget_paths(folder)
+    _load_as_single(folder / "text_encoder" / "config.json")
     size_bytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     if size_bytes > LARGEST_BYTES:
         message = f"{folder} holds {size_bytes} bytes of weights, more than {LARGEST_BYTES}"
@@ -70,6 +71,12 @@ def _forget_paths(folder: Path) -> None:
         if isinstance(config, dict) and "_name_or_path" in config:
             del config["_name_or_path"]
             path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _load_as_single(config_file: Path) -> None:
+    """Name the type that diffusers loads the other parts in, or transformers would take the stored half."""
+    config = json.loads(config_file.read_text())
+    config_file.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
 
 
 def main() -> None:

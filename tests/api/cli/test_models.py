@@ -61,7 +61,9 @@ def test_path_is_a_folder_that_diffusers_loads(
     assert run(["models", "path", "starter"]) == 0
     folder = capsys.readouterr().out.strip()
     pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, safety_checker=None)
-    assert pipe.vae_scale_factor == 8
+    pipe.set_progress_bar_config(disable=True)
+    drawn = pipe("a red circle", num_inference_steps=1, height=64, width=64, output_type="np").images
+    assert drawn.shape == (1, 64, 64, 3)
 
 
 def test_path_of_a_single_file_says_what_would_load_it(
