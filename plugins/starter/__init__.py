@@ -27,7 +27,12 @@ def register_models() -> Iterable[ModelOffer]:
             family=Family.SD1,
             size_px=128,
             # A size // 8 of so small a model would make 64 windows of what 9 cover.
-            defaults={"chunking_size": 64, "chunking_blur": 64},
+            defaults={
+                "chunking_size": 64,
+                "chunking_blur": 64,
+                "upscale_diffusion_chunking_size": 64,
+                "upscale_diffusion_chunking_blur": 64,
+            },
             controlnets={
                 name: str(folder)
                 for name, folder in CONTROLNETS.items()
