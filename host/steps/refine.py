@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +18,7 @@ from ..engine.device import out_of_memory_said
 from ..engine.handing import Handed, go_on
 from ..engine.latents import lay_windows
 from ..engine.patching import patched
+from .background import cut_out
 from .canvas import cropped
 from .diffuse import Progress, scheduler_spec
 from .inpaint import open_work
@@ -37,7 +39,9 @@ def refine(step: Refine, frame: Frame, bench: Bench) -> Frame:
     ):
         if handed is not None:
             return replace(frame, images=_finished(step, handed, model, bench), handed=None)
-        return replace(frame, images=tuple(_refined(step, image, model, bench) for image in frame.images))
+        painted = open_work(cut_out(step.node, bench)).painted if step.node.paints else None
+        refined = [_refined(step, image, model, bench) for image in frame.images]
+    return replace(frame, images=_kept(frame.images, refined, painted))
 
 
 def _refined(step: Refine, image: Image.Image, model: LoadedModel, bench: Bench) -> Image.Image:
@@ -51,10 +55,18 @@ def _refined(step: Refine, image: Image.Image, model: LoadedModel, bench: Bench)
         scores=refining.scores,
     )
     drawn = redrawn(redrawing, taken, model, bench)
-    back = drawn if drawn.size == image.size else drawn.resize(image.size, Image.Resampling.LANCZOS)
-    if not node.paints:
-        return back
-    return Image.composite(back, image, open_work(node).painted)
+    return drawn if drawn.size == image.size else drawn.resize(image.size, Image.Resampling.LANCZOS)
+
+
+def _kept(
+    before: Sequence[Image.Image], after: Sequence[Image.Image], painted: Image.Image | None
+) -> tuple[Image.Image, ...]:
+    """Leave as it was what was not repainted."""
+    if painted is None:
+        return tuple(after)
+    return tuple(
+        Image.composite(refined, image, painted) for refined, image in zip(after, before, strict=True)
+    )
 
 
 def _as_rediffusion(node: Node, refining: Refining, bench: Bench) -> Rediffusion:

@@ -156,3 +156,16 @@ def test_any_checkpoint_refines(pairs):
     ours = _run(_bench(base, other.ours))
     expected = other.theirs.draw(image=plain[0], strength=0.5, guidance_scale=4.0)
     assert difference(ours, expected) <= 1
+
+
+def test_what_a_mask_keeps_is_not_refined(pairs, refiner, picture, tmp_path):
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (0, 0, 32, 64))
+    mask.save(tmp_path / "mask.png")
+    ref = replace(picture.ref, path=str(tmp_path / "mask.png"), mode="L")
+    bench = _bench(pairs("tiny_sdxl").ours, refiner, image=picture.ref)
+    bench.plan = replace(bench.plan, nodes=(replace(bench.plan.nodes[0], mask=ref),))
+    (ours,) = _run(bench)
+    right = (32, 0, 64, 64)
+    assert difference([ours.crop(right)], [picture.image.crop(right)]) == 0
+    assert difference([ours.crop((0, 0, 32, 64))], [picture.image.crop((0, 0, 32, 64))]) > 2
