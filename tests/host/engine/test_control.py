@@ -23,7 +23,9 @@ class Net:
     def config(self) -> Any:
         return SimpleNamespace(in_channels=self.channels)
 
-    def __call__(self, noisy: Any, _t: Any, *, controlnet_cond: Any, conditioning_scale: Any, **_: Any) -> Any:
+    def __call__(
+        self, noisy: Any, _t: Any, *, controlnet_cond: Any, conditioning_scale: Any, **_: Any
+    ) -> Any:
         assert noisy.shape[1] == self.channels
         self.seen.append(controlnet_cond)
         value = controlnet_cond.mean() * self.size * conditioning_scale
