@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
+
+    Factors = Mapping[str, torch.Tensor]
 
 __all__ = ["FORMS", "changed", "delta"]
 
-Factors = Mapping[str, torch.Tensor]
 Shape = tuple[int, ...]
 MATRIX, CONVOLUTION = 2, 4  # dimensions
 # a layer is changed by any one of these, whole
@@ -107,9 +110,8 @@ def _lokr(factors: Factors, shape: Shape, strength: float) -> torch.Tensor:
     if kernel and second.ndim == MATRIX and second.shape[1] % prod(kernel) == 0:
         second = second.reshape(second.shape[0], -1, *kernel)
     first = first.reshape(*first.shape, *([1] * len(kernel)))
-    return torch.kron(
-        first * (strength * (_scale(factors, halves[0]) if halves else 1.0)), second.contiguous()
-    )
+    scale = strength * (_scale(factors, halves[0]) if halves else 1.0)
+    return (first * scale).kron(second.contiguous())
 
 
 def _times(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -123,6 +125,8 @@ def _tucker(core: torch.Tensor, out: torch.Tensor, into: torch.Tensor) -> torch.
     ranks = out.shape[:1] + into.shape[:1]
     if core.ndim != CONVOLUTION or out.ndim != MATRIX or into.ndim != MATRIX or core.shape[:2] != ranks:
         raise ValueError(f"its core is {list(core.shape)} between ranks {list(ranks)}, as no layer has it")
+    import torch
+
     made: torch.Tensor = torch.einsum("ijkl,jr,ip->prkl", core, into, out)
     return made
 
@@ -136,5 +140,5 @@ def _rescaled(weight: torch.Tensor, factors: Factors) -> torch.Tensor:
     if lengths.numel() != weight.shape[kept]:
         raise ValueError(f"its magnitudes are {list(lengths.shape)} and the layer has {list(weight.shape)}")
     others = [side for side in range(weight.ndim) if side != kept]
-    before: torch.Tensor = torch.linalg.vector_norm(weight, dim=others, keepdim=True)
+    before = weight.square().sum(dim=others, keepdim=True).sqrt()
     return weight * (lengths.reshape(before.shape) / before)

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind
 from stretto.host.errors import WeightsError
 
@@ -19,10 +18,13 @@ from .deltas import FORMS, changed
 from .names import Part, layers_of, split_name
 from .reading import read_metadata, read_values, tensors_in
 
+if TYPE_CHECKING:
+    import torch
+
+    Groups = dict[tuple[Part, str], dict[str, torch.Tensor]]
+
 __all__ = ["WeightPatcher"]
 
-Place = tuple[Part, str]
-Groups = dict[Place, dict[str, torch.Tensor]]
 # channels of the text that cross-attention reads
 CONTEXTS = {768: Family.SD1, 1024: Family.SD2, 2048: Family.SDXL, 1280: Family.SDXL_REFINER}
 INPUTS = ("down", "hada_w1_b")  # factors whose second side is the layer's input
@@ -54,6 +56,8 @@ class WeightPatcher:
 
         Raises WeightsError when the file fits no layer of `model`, or a layer of another shape.
         """
+        from torch import no_grad
+
         groups = _read(patch.file, note)
         layers = layers_of(model)
         fitting = {place: factors for place, factors in groups.items() if place in layers}
@@ -65,20 +69,21 @@ class WeightPatcher:
         try:
             for place, factors in fitting.items():
                 try:
-                    _merge(layers[place], factors, patch.weight, kept)
+                    with no_grad():
+                        _merge(layers[place], factors, patch.weight, kept)
                 except ValueError as error:
                     why = f"its layer '{place[1]}' does not fit: {error}"
                     raise _misfit(patch.file, model, groups, why) from error
             yield model
         finally:
-            _put_back(kept)
+            with no_grad():
+                _put_back(kept)
 
 
-@torch.no_grad()
 def _merge(layer: Any, factors: Mapping[str, torch.Tensor], strength: float, kept: list[_Kept]) -> None:
     """Change a layer, its old tensors going to `kept` first; raises ValueError for factors of another shape."""
     device = layer.weight.device
-    ready = {name: value.to(device, torch.float32) for name, value in factors.items()}
+    ready = {name: value.to(device).float() for name, value in factors.items()}
     if any(form <= ready.keys() for form in FORMS):
         _write(layer.weight, changed(layer.weight, ready, strength), kept)
     if "diff_b" in ready:
@@ -89,16 +94,17 @@ def _merge(layer: Any, factors: Mapping[str, torch.Tensor], strength: float, kep
 
 def _write(parameter: Any, value: torch.Tensor, kept: list[_Kept]) -> None:
     """Put `value` into the parameter; where memory is a device's own, what was there moves to main memory."""
+    from torch import empty_like
+
     if parameter.device.type == "cpu":
         kept.append(_Kept(parameter, parameter.data, moved=False))
         alike = value.dtype == parameter.dtype and value.stride() == parameter.stride()
-        parameter.data = value if alike else torch.empty_like(parameter).copy_(value)
+        parameter.data = value if alike else empty_like(parameter).copy_(value)
     else:
         kept.append(_Kept(parameter, parameter.to("cpu", copy=True), moved=True))
         parameter.copy_(value)
 
 
-@torch.no_grad()
 def _put_back(kept: list[_Kept]) -> None:
     for one in reversed(kept):
         if one.moved:
@@ -162,7 +168,7 @@ def _add_alphas(groups: Groups, stated: Mapping[str, Any]) -> None:
                 alpha = value
         if stated.get(f"{part}.use_rslora"):  # alpha counts against the rank's root
             alpha = alpha * math.sqrt(factors["down"].shape[0])
-        factors["alpha"] = torch.tensor(float(alpha))
+        factors["alpha"] = factors["down"].new_tensor(float(alpha))
 
 
 def _tell(what: str, names: list[str], note: Callable[[str], None]) -> None:

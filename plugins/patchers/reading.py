@@ -9,11 +9,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from stretto.host.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["read_metadata", "read_values", "tensors_in"]
 
@@ -25,6 +26,9 @@ def read_values(path: Path) -> Mapping[str, Any]:
 
     Raises WeightsError naming the file when it is corrupt, or asks to run code.
     """
+    import torch
+    from safetensors import safe_open
+
     with _blaming(path):
         if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -44,18 +48,25 @@ def read_metadata(path: Path) -> Mapping[str, str]:
     """Read what a safetensors file says of itself; nothing for other formats."""
     if path.suffix.lower() != ".safetensors":
         return {}
+    from safetensors import safe_open
+
     with _blaming(path), safe_open(path, framework="pt") as file:
         return file.metadata() or {}
 
 
 def tensors_in(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Leave out what is no tensor."""
+    import torch
+
     return {str(name): value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
 
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
     """Turn what libraries raise over a broken file into WeightsError with the file's name."""
+    import torch
+    from safetensors import SafetensorError
+
     try:
         yield
     except (torch.OutOfMemoryError, WeightsError):

@@ -12,13 +12,15 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind
 from stretto.host.errors import WeightsError
 
 from .reading import read_values, tensors_in
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Speller", "WordPatcher"]
 
@@ -99,6 +101,8 @@ class WordPatcher:
 @contextmanager
 def _taught(tokenizer: Any, encoder: Any, words: tuple[str, ...], vectors: torch.Tensor) -> Iterator[Any]:
     """Give a tokenizer that knows `words`, and `encoder` the rows (vectors, width) meanwhile."""
+    from torch import cat, nn
+
     table = encoder.get_input_embeddings()
     first = table.weight.shape[0]
     # tables may have more rows than the tokenizer has words, and ids must be those of the new rows
@@ -106,10 +110,8 @@ def _taught(tokenizer: Any, encoder: Any, words: tuple[str, ...], vectors: torch
     tokens = [f"<|inversion:{first + number}|>" for number in range(len(vectors))]
     copied = deepcopy(tokenizer)
     copied.add_tokens([*spare, *tokens])
-    rows = torch.cat([table.weight.detach(), vectors.to(table.weight)])
-    longer = torch.nn.Embedding(rows.shape[0], rows.shape[1], _weight=rows).requires_grad_(
-        requires_grad=False
-    )
+    rows = cat([table.weight.detach(), vectors.to(table.weight)])
+    longer = nn.Embedding(rows.shape[0], rows.shape[1], _weight=rows).requires_grad_(requires_grad=False)
     with _pooled_at_the_end(encoder, tokenizer.eos_token_id):
         encoder.set_input_embeddings(longer)
         try:
