@@ -11,9 +11,7 @@ from PIL import Image
 from ..contracts.plan import Node
 from ..engine.fitting import back_to, fill_up, flat, lay, open_image
 
-__all__ = ["canvas_px", "cropped", "filled_up", "input_image", "laid_image"]
-
-filled_up = fill_up
+__all__ = ["canvas_px", "cropped", "input_image", "laid_image"]
 
 
 def canvas_px(node: Node) -> tuple[int, int]:
