@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from stretto.host import InvocationRequest, Plan, Precision, UpscaleStage
 from stretto.host.contracts.images import ImageRef
-from stretto.host.contracts.request import Adapter
 from stretto.host.errors import InvalidRequestError, NotFoundError, UnsupportedError
 from stretto.host.planning.build import CorePlanning, build_plan, draw_seed
 from stretto.host.settings import Settings
