@@ -19,6 +19,7 @@ BUILT_IN = {
     "superres",
     "realesrgan",
     "backgrounds",
+    "controls",
 }
 
 
@@ -38,6 +39,7 @@ def test_built_in_plugins_are_on_and_say_what_they_offer(capsys: pytest.CaptureF
     assert {name for name, row in rows.items() if row["origin"] == "built-in"} == BUILT_IN
     assert {row["status"] for row in rows.values()} == {"on"}
     assert len(rows["schedulers"]["offers"]["schedulers"]) == 14
+    assert len(rows["controls"]["offers"]["controlnets"]) == 12
     assert rows["starter"]["version"] == "0.1.0"
 
 
