@@ -1,6 +1,7 @@
 """Trains what goes with the starter model: a ControlNet, an inpainting UNet, a LoRA, a LoHa and a learnt word."""
 
 import argparse
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     deadline = time.monotonic() + options.minutes * 60 if options.minutes else None
     run = Run(work=options.work, device=torch.device(options.device), deadline=deadline)
+    signal.signal(signal.SIGTERM, lambda *_: run.stopped.set())  # a checkpoint first
     for name in (options.only,) if options.only else tuple(COMPANIONS):
         companion = COMPANIONS[name]
         # A fresh patron each time: an adapter changes the UNet it is trained in.

@@ -169,7 +169,7 @@ def save_sheet(pictures: Tensor, path: Path, columns: int = 10, rows: int = 6) -
     chosen = pictures[torch.linspace(0, len(pictures) - 1, columns * rows).long()]
     grid = chosen.reshape(rows, columns, 3, SIZE_PX, SIZE_PX).permute(0, 3, 1, 4, 2)
     grid = grid.reshape(rows * SIZE_PX, columns * SIZE_PX, 3)
-    image = Image.fromarray((grid * 255).round().byte().numpy()).resize((columns * 96, rows * 96))
+    image = Image.fromarray((grid * 255).round().byte().numpy()).resize((columns * 92, rows * 92))
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)
 
