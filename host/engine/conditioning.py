@@ -83,10 +83,11 @@ def conditions(
     tokens = _equally_long(model, [text.tokens for text in texts], cache)
     pooled = [text.pooled for text in texts if text.pooled is not None]
     dtype = next(model.unet.parameters()).dtype
+    times = _time_ids(model, size_px, (scores or _AESTHETIC_SCORES)[-len(texts) :])
     return Conditions(
         tokens=torch.cat(tokens).to(dtype),
         pooled=torch.cat(pooled).to(dtype) if pooled else None,
-        time_ids=_time_ids(model, size_px, (scores or _AESTHETIC_SCORES)[-len(texts) :]).to(tokens[0].device, dtype) if pooled else None,
+        time_ids=times.to(tokens[0].device, dtype) if pooled else None,
         guidance=guidance,
     )
 
