@@ -138,7 +138,7 @@ class Ours:
 class Theirs:
     """The same folder, drawn with by diffusers' own pipelines."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         import diffusers
 
         self.xl = (folder / "text_encoder_2").exists()
@@ -146,9 +146,7 @@ class Theirs:
         more = {} if self.xl else {"safety_checker": None, "requires_safety_checker": False}
         from_text = getattr(diffusers, "".join(kinds))
         from_image = getattr(diffusers, "Img2Img".join(kinds))
-        self.from_text = from_text.from_pretrained(
-            folder, local_files_only=True, torch_dtype=torch.float32, **more
-        )
+        self.from_text = from_text.from_pretrained(folder, local_files_only=True, torch_dtype=dtype, **more)
         parts = {k: v for k, v in self.from_text.components.items() if k != "image_encoder"}
         if not self.xl:
             more.pop("safety_checker")
