@@ -25,6 +25,9 @@ FOLDERS := api host plugins trt_cache
 TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 PROMPT ?= a cat to the left of a dog on a green background
 SEED ?= 1
+# Tests run in a random order that is the same for everybody; `make test ORDER=last` or another number
+# shuffles them anew.
+ORDER ?= 20261122
 OUT ?= out
 DRAW = $(BIN)/stretto invoke "$(PROMPT)" --set seed=$(SEED) --out "$(OUT)"
 
@@ -38,7 +41,7 @@ serve: $(BASE)
 	@$(BIN)/stretto serve
 
 test: check
-	@$(TEST_ENV) $(BIN)/python -m pytest -q
+	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER)
 
 check: dev
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

@@ -44,9 +44,14 @@ class Answer:
         return [entry["detail"] for entry in self.json["errors"]]
 
 
+# Waitress closes a connection that was quiet for 120 s, as any client must expect.
+STALE_S = 60.0
+
+
 class Client:
     def __init__(self, port: int) -> None:
         self.port = port
+        self._used = time.monotonic()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def close(self) -> None:
@@ -56,6 +61,9 @@ class Client:
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if time.monotonic() > self._used + STALE_S:
+            self._connection.close()  # the next request opens it again
+        self._used = time.monotonic()
         self._connection.request(method, path, body=raw, headers=dict(headers or FORM))
         response = self._connection.getresponse()
         return Answer(response.status, dict(response.getheaders()), response.read())

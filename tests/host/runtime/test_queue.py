@@ -200,6 +200,7 @@ def test_a_job_that_is_deaf_to_stop_is_killed_after_the_grace(
     monkeypatch.setattr("stretto.host.runtime.queue.GRACE_S", 0.5)
     host = open_host(memory_store)
     host.start()
+    (stage.parent / "deaf").unlink(missing_ok=True)  # another test's job may have left it
     job = host.submit(plan_of("deaf"))
     wait_until((stage.parent / "deaf").exists)
     assert host.stop(job.uuid)
