@@ -20,17 +20,11 @@ from .contracts.plan import (
     Bounds,
     Chunking,
     Control,
-    Diffuse,
     Node,
     Plan,
     Preprocessing,
-    Rediffuse,
     Rediffusion,
-    RemoveBackground,
     Remover,
-    Save,
-    Step,
-    Upscale,
     UpscaleStage,
 )
 from .contracts.protocols import (
@@ -59,6 +53,7 @@ from .contracts.specs import (
     UpscalerSpec,
     VaeSpec,
 )
+from .contracts.steps import Diffuse, Rediffuse, RemoveBackground, Save, Step, Upscale
 from .errors import StrettoError
 from .hookspecs import hookimpl
 

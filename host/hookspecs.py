@@ -13,7 +13,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from .contracts.events import Event
-    from .contracts.plan import Plan, Step
+    from .contracts.plan import Plan
     from .contracts.protocols import Bench, Frame, HostView
     from .contracts.request import InvocationRequest
     from .contracts.specs import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UpscalerSpec,
         VaeSpec,
     )
+    from .contracts.steps import Step
 
 __all__ = ["PROJECT", "HostSpecs", "hookimpl", "hookspec"]
 

@@ -11,25 +11,19 @@ from typing import Any
 from ..geometry import round_up
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
-from .refining import Refining, refining_json
+from .record import node_json, upscale_json
+from .refining import Refining
 from .request import Adapter, Anchor, Fit
 
 __all__ = [
     "Bounds",
     "Chunking",
     "Control",
-    "Diffuse",
     "Node",
     "Plan",
     "Preprocessing",
-    "Rediffuse",
     "Rediffusion",
-    "Refine",
-    "RemoveBackground",
     "Remover",
-    "Save",
-    "Step",
-    "Upscale",
     "UpscaleStage",
 ]
 
@@ -263,132 +257,11 @@ class Plan:
             "negative_prompt": self.negative_prompt,
             "image": None,
             "image_callback_steps": self.image_callback_steps if self.intermediates else None,
-            "nodes": [_node_json(node) for node in self.nodes],
+            "nodes": [node_json(node) for node in self.nodes],
             "samples": self.samples,
-            "upscale": _upscale_json(self.upscale),
+            "upscale": upscale_json(self.upscale),
             "chunking_size": self.chunking_size,
             "chunking_blur": self.chunking_blur,
             "build_tensorrt": self.build_tensorrt,
             "resolved": asdict(self),
         }
-
-
-def _node_json(node: Node) -> dict[str, Any]:
-    return {
-        "width": node.width,
-        "height": node.height,
-        "prompt": node.prompt,
-        "negative_prompt": node.negative_prompt,
-        "controlnet": _one_or_all([control.controlnet for control in node.controls]),
-        "conditioning_scale": _one_or_all([control.scale for control in node.controls] or [1.0]),
-        "strength": node.strength,
-        "num_inference_steps": node.num_inference_steps,
-        "guidance_scale": node.guidance_scale,
-        **refining_json(node.refining),
-        "remove_background": node.remove_background,
-        "scale_to_model_size": node.scale_to_model_size,
-        "image": _image_json(node.image),
-        "mask": _image_json(node.mask),
-        "control_image": _one_or_all([_image_json(control.image) for control in node.controls]),
-        "process_control_image": all(control.preprocessing for control in node.controls),
-        "children": [],
-        "bounds": node.bounds.to_json(),
-    }
-
-
-def _one_or_all(values: list[Any]) -> Any:
-    """Give the contract's single value, a list where there are several, null where there is none."""
-    return values if len(values) > 1 else next(iter(values), None)
-
-
-def _image_json(image: ImageRef | None) -> dict[str, Any] | None:
-    if image is None:
-        return None
-    return {"width": image.width, "height": image.height, "mode": image.mode, "filename": image.path}
-
-
-def _upscale_json(stages: tuple[UpscaleStage, ...]) -> dict[str, Any] | None:
-    if not stages:
-        return None
-    amount = 1
-    for stage in stages:
-        amount *= stage.amount
-    return {
-        "method": [stage.method for stage in stages],
-        "amount": amount,
-        "iterative": len(stages) > 1,
-        "diffusion": _rediffusion_json([stage.diffusion for stage in stages if stage.diffusion]),
-    }
-
-
-def _rediffusion_json(stages: list[Rediffusion]) -> dict[str, Any] | bool:
-    if not stages:
-        return False
-    first = stages[0]
-    return {
-        "steps": [stage.num_inference_steps for stage in stages],
-        "guidance_scale": [stage.guidance_scale for stage in stages],
-        "chunking_size": [stage.chunking_size for stage in stages],
-        "chunking_blur": [stage.chunking_blur for stage in stages],
-        "strength": [stage.strength for stage in stages],
-        "prompt": [stage.prompt for stage in stages],
-        "negative_prompt": [stage.negative_prompt for stage in stages],
-        "controlnet": None,
-        "scale_chunking_size": first.scale_chunking_size,
-        "scale_chunking_blur": first.scale_chunking_blur,
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diffuse:
-    """Draw one node: text-to-image, or image-to-image when the node has an image."""
-
-    node: Node
-    model: ModelSpec
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refine:
-    """Refine every picture of one node, or finish its latents, in windows of `size_px`."""
-
-    node: Node
-    refining: Refining
-    model: ModelSpec
-    size_px: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upscale:
-    """Enlarge every picture so far."""
-
-    stage: UpscaleStage
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rediffuse:
-    """Draw every enlarged picture over again, one after the other, from the job's seed."""
-
-    settings: Rediffusion
-    model: ModelSpec
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveBackground:
-    """Make what is behind the subject of every picture transparent."""
-
-    remover: Remover
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Save:
-    """Write every picture to the image store, with the plan in its text chunks."""
-
-    why: str
-
-
-Step = Diffuse | Refine | RemoveBackground | Upscale | Rediffuse | Save

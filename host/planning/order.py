@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..contracts.plan import Diffuse, Node, Plan, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
+from ..contracts.plan import Node, Plan
+from ..contracts.steps import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from .estimate import chunk_count, drawn_over, scheduled_steps
 
 __all__ = ["order"]

@@ -11,7 +11,7 @@ from ..planning.estimate import progress_ticks
 from ..planning.order import order
 
 if TYPE_CHECKING:
-    from ..contracts.plan import Step
+    from ..contracts.steps import Step
     from ..plugboard.board import Board
     from .bench import JobBench
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from ..catalog.library import Library
 from ..contracts.events import Event, Failed, Finished, Started
 from ..contracts.models import WeightFile
-from ..contracts.plan import Plan, Step
+from ..contracts.plan import Plan
 from ..contracts.ports import Job, JobStore
 from ..contracts.protocols import Bench, Frame
 from ..contracts.request import InvocationRequest
+from ..contracts.steps import Step
 from ..errors import ConfigurationError, EngineError, PluginError, StrettoError
 from ..hookspecs import hookimpl
 from ..planning.build import CorePlanning

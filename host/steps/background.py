@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ..contracts.plan import Node, RemoveBackground, Remover
+from ..contracts.plan import Node, Remover
 from ..contracts.protocols import BackgroundRemover, Bench, Frame
 from ..contracts.specs import BackgroundRemoverSpec
+from ..contracts.steps import RemoveBackground
 from ..engine.device import out_of_memory_said
 from ..engine.fitting import open_image
 from ..errors import EngineError

@@ -9,9 +9,10 @@ from functools import partial
 import torch
 from PIL import Image
 
-from ..contracts.plan import Diffuse, Node, Plan
+from ..contracts.plan import Node, Plan
 from ..contracts.protocols import Bench, Frame, LoadedModel
 from ..contracts.specs import SchedulerSpec
+from ..contracts.steps import Diffuse
 from ..engine.components import check_draws
 from ..engine.conditioning import conditions
 from ..engine.denoise import denoise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ..contracts.plan import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from ..contracts.protocols import Bench, Frame
+from ..contracts.steps import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from ..hookspecs import hookimpl
 
 __all__ = ["CoreSteps"]

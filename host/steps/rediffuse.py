@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from PIL import Image
 
-from ..contracts.plan import Chunking, Rediffuse, Rediffusion
+from ..contracts.plan import Chunking, Rediffusion
 from ..contracts.protocols import Bench, Frame, LoadedModel
+from ..contracts.steps import Rediffuse
 from ..engine.components import CELL_PX, check_draws
 from ..engine.conditioning import conditions
 from ..engine.denoise import denoise

@@ -8,9 +8,10 @@ from functools import partial
 
 from PIL import Image
 
-from ..contracts.plan import Node, Rediffusion, Refine
+from ..contracts.plan import Node, Rediffusion
 from ..contracts.protocols import Bench, Frame, LoadedModel
 from ..contracts.refining import Refining
+from ..contracts.steps import Refine
 from ..engine.components import check_draws
 from ..engine.conditioning import conditions
 from ..engine.denoise import denoise

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ..contracts.plan import Upscale, UpscaleStage
+from ..contracts.plan import UpscaleStage
 from ..contracts.protocols import Bench, Frame, TilingUpscaler, Upscaler
 from ..contracts.specs import UpscalerSpec
+from ..contracts.steps import Upscale
 from ..engine.device import out_of_memory_said
 from ..errors import ConfigurationError
 

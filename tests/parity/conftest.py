@@ -14,8 +14,9 @@ from PIL import Image
 from stretto.host.catalog.probe import probe
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.models import ModelSpec, Precision, Role
-from stretto.host.contracts.plan import Bounds, Diffuse, Node, Plan
+from stretto.host.contracts.plan import Bounds, Node, Plan
 from stretto.host.contracts.protocols import Frame, LoadedModel
+from stretto.host.contracts.steps import Diffuse
 from stretto.host.engine.components import settle
 from stretto.host.errors import NotFoundError
 from stretto.host.settings import Settings

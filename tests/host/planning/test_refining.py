@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from stretto.host import InvocationRequest, Plan, Role
 from stretto.host.contracts.images import ImageRef
-from stretto.host.contracts.plan import Refine
 from stretto.host.contracts.refining import Refining
+from stretto.host.contracts.steps import Refine
 from stretto.host.errors import InvalidRequestError
 from stretto.host.planning.build import build_plan
 from stretto.host.planning.estimate import progress_ticks

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from stretto.host.contracts.events import Planned, StepFinished, StepStarted
-from stretto.host.contracts.plan import Diffuse, Save
 from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.steps import Diffuse, Save
 from stretto.host.errors import CancelledError, EngineError, PluginError, WeightsError
 from stretto.host.hookspecs import hookimpl
 from stretto.host.planning.order import order

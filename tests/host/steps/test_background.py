@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from stretto.host.contracts.plan import RemoveBackground
 from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.steps import RemoveBackground
 from stretto.host.errors import EngineError, InvalidRequestError, WeightsError
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.networks import make_tiny_remover

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from stretto.host.contracts.plan import Rediffuse
 from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.steps import Rediffuse
 from stretto.host.errors import CancelledError
 from stretto.host.planning.estimate import progress_ticks
 from stretto.host.steps.dispatch import CoreSteps

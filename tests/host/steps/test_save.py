@@ -6,8 +6,8 @@ import json
 
 import pytest
 from PIL import Image
-from stretto.host.contracts.plan import Save
 from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.steps import Save
 from stretto.host.errors import CancelledError
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.steps.save import parameters

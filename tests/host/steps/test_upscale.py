@@ -7,8 +7,9 @@ import pickle
 
 import pytest
 from PIL import Image
-from stretto.host.contracts.plan import Upscale, UpscaleStage
+from stretto.host.contracts.plan import UpscaleStage
 from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.steps import Upscale
 from stretto.host.errors import (
     CancelledError,
     InvalidRequestError,

@@ -1,0 +1,74 @@
+"""The steps of an invocation: a closed union, matched with `match` and `assert_never`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .models import ModelSpec
+from .plan import Node, Rediffusion, Remover, UpscaleStage
+from .refining import Refining
+
+__all__ = [
+    "Diffuse",
+    "Rediffuse",
+    "Refine",
+    "RemoveBackground",
+    "Save",
+    "Step",
+    "Upscale",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diffuse:
+    """Draw one node: text-to-image, or image-to-image when the node has an image."""
+
+    node: Node
+    model: ModelSpec
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refine:
+    """Refine every picture of one node, or finish its latents, in windows of `size_px`."""
+
+    node: Node
+    refining: Refining
+    model: ModelSpec
+    size_px: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upscale:
+    """Enlarge every picture so far."""
+
+    stage: UpscaleStage
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rediffuse:
+    """Draw every enlarged picture over again, one after the other, from the job's seed."""
+
+    settings: Rediffusion
+    model: ModelSpec
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveBackground:
+    """Make what is behind the subject of every picture transparent."""
+
+    remover: Remover
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save:
+    """Write every picture to the image store, with the plan in its text chunks."""
+
+    why: str
+
+
+Step = Diffuse | Refine | RemoveBackground | Upscale | Rediffuse | Save
