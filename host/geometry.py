@@ -61,50 +61,61 @@ def round_up(value: int, multiple: int = 8) -> int:
     return -(-value // multiple) * multiple
 
 
-def windows(height: int, width: int, size: int, stride: int) -> tuple[Window, ...]:
+def windows(
+    height: int, width: int, size: int, stride: int, tile: tuple[bool, bool] = (False, False)
+) -> tuple[Window, ...]:
     """Lay square windows of `size` over a canvas of latent cells, row by row, `stride` apart.
 
-    The last window of a row or column is shifted back inside the canvas. Stride 0, or a canvas
-    smaller than one window on either side, gives one window of the whole canvas. A stride above
-    `size` would leave cells that no window sees, so it counts as `size`.
+    The last window of a row or column is shifted back inside the canvas; on the axes (x, y) of `tile` it
+    goes on at the canvas's beginning instead. Stride 0, or a canvas smaller than one window on
+    either side, gives one window of the whole canvas. A stride above `size` would leave cells that
+    no window sees, so it counts as `size`.
     """
     if stride <= 0 or height < size or width < size:
         return (Window(0, 0, height, width),)
     return tuple(
         Window(top, left, size, size)
-        for top in _starts(height, size, min(stride, size))
-        for left in _starts(width, size, min(stride, size))
+        for top in _starts(height, size, min(stride, size), wraps=tile[1])
+        for left in _starts(width, size, min(stride, size), wraps=tile[0])
     )
 
 
-def window_count(height: int, width: int, size: int, stride: int) -> int:
+def window_count(
+    height: int, width: int, size: int, stride: int, tile: tuple[bool, bool] = (False, False)
+) -> int:
     """Count what `windows` would lay, without laying them."""
     if stride <= 0 or height < size or width < size:
         return 1
-    return _count(height, size, min(stride, size)) * _count(width, size, min(stride, size))
+    step = min(stride, size)
+    return _count(height, size, step, wraps=tile[1]) * _count(width, size, step, wraps=tile[0])
 
 
-def _count(length: int, size: int, stride: int) -> int:
+def _count(length: int, size: int, stride: int, *, wraps: bool = False) -> int:
+    if wraps and length > size:
+        return -(-length // stride)
     return -(-(length - size) // stride) + 1
 
 
-def _starts(length: int, size: int, stride: int) -> list[int]:
-    return [min(index * stride, length - size) for index in range(_count(length, size, stride))]
+def _starts(length: int, size: int, stride: int, *, wraps: bool = False) -> list[int]:
+    count = _count(length, size, stride, wraps=wraps)
+    last = length if wraps else length - size
+    return [min(index * stride, last) for index in range(count)]
 
 
-def feather(start: int, length: int, canvas: int, blur: int) -> tuple[float, ...]:
+def feather(start: int, length: int, canvas: int, blur: int, *, wraps: bool = False) -> tuple[float, ...]:
     """Weigh the cells of one side of a window that covers `start` to `start + length` of `canvas`.
 
     The first `blur` cells from an end that is not the canvas's border count (j + 1) / (blur + 1);
+    a canvas that `wraps` has no border, unless the window goes once round it;
     a blur above half the window multiplies from both ends. No weight is ever 0. The weight of a
     cell is the product over its two axes.
     """
     weights = [1.0] * length
     for j in range(min(blur, length)):
         share = (j + 1) / (blur + 1)
-        if start > 0:
+        if start > 0 or (wraps and length < canvas):
             weights[j] *= share
-        if start + length < canvas:
+        if start + length < canvas or (wraps and length < canvas):
             weights[length - 1 - j] *= share
     return tuple(weights)
 

@@ -19,6 +19,7 @@ __all__ = [
     "Bounds",
     "Chunking",
     "Control",
+    "Follower",
     "Node",
     "Plan",
     "Preprocessing",
@@ -46,11 +47,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunking:
-    """Windows of `size_px` that move by `stride_px`, feathered over `blur_px`; stride 0 = one window."""
+    """Windows of `size_px` that move by `stride_px`, feathered over `blur_px`; stride 0 = one window.
+
+    On the axes (x, y) of `tile` the canvas goes on at its other end.
+    """
 
     size_px: int
     stride_px: int
     blur_px: int
+    tile: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,16 @@ class Control:
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """A ControlNet over a picture that is drawn over: it follows that picture, processed."""
+
+    controlnet: str
+    weights: WeightFile
+    preprocessing: Preprocessing | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +142,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rediffusion:
-    """How an enlarged picture is drawn over again, as image-to-image; the last two are only a record."""
+    """How an enlarged picture is drawn over again, as image-to-image; `scale_*` are only a record."""
 
     prompt: str
     negative_prompt: str
@@ -138,6 +153,7 @@ class Rediffusion:
     chunking_blur: int
     scale_chunking_size: bool = True
     scale_chunking_blur: bool = True
+    control: Follower | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +164,7 @@ class UpscaleStage:
     amount: int
     weights: WeightFile | None = None
     diffusion: Rediffusion | None = None
+    beside: tuple[WeightFile, ...] = ()  # further files that the upscaler needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +209,10 @@ class Plan:
     intermediates: bool = True
     image_callback_steps: int = 10
     build_tensorrt: bool = False
+    clip_skip: int = 0  # layers at the text encoders' ends that are not listened to; the refiner's are all
+    iterations: int = 1  # runs one after the other, of `samples` pictures each, run i with seed + i
+    tile: tuple[bool, bool] = (False, False)  # the axes (x, y) on which the picture goes on at its other end
+    noise_offset: float = 0.0
     notes: tuple[str, ...] = ()  # what planning chose in the caller's place, and why
     version: int = PLAN_VERSION
 
@@ -216,6 +237,14 @@ class Plan:
         vae = self.vae if self.refiner.family == self.model.family else None
         return replace(self.base(), role=Role.REFINER, weights=self.refiner, vae=vae)
 
+    def wording(self, spec: ModelSpec, negative: str, positive: str) -> tuple[str, str, int]:
+        """Give the words for a model of this plan, with how many layers of its text encoders are skipped."""
+        return negative, positive, 0 if spec.role is Role.REFINER else self.clip_skip
+
+    def runs(self) -> tuple[Plan, ...]:
+        """Give a plan for each iteration: the same with a seed of its own."""
+        return tuple(replace(self, seed=self.seed + i, iterations=1) for i in range(self.iterations))
+
     def engine_px(self, node: Node) -> int:
         """Give the side in pixels of the windows over one node."""
         return self.inpainter_size or self.size if node.paints else self.size
@@ -223,8 +252,18 @@ class Plan:
     def chunking(self, node: Node) -> Chunking:
         """Say how windows move over the canvas of one node."""
         return Chunking(
-            size_px=self.engine_px(node), stride_px=self.chunking_size, blur_px=self.chunking_blur
+            size_px=self.engine_px(node),
+            stride_px=self.chunking_size,
+            blur_px=self.chunking_blur,
+            tile=self.tiled(node),
         )
+
+    def tiled(self, node: Node) -> tuple[bool, bool]:
+        """Say on which axes (x, y) a node goes on at its other end: where it is drawn from border to border."""
+        drawn, bounds = node.drawn, node.bounds
+        across = (drawn.left, drawn.right, bounds.left, bounds.right) == (0, self.width, 0, self.width)
+        down = (drawn.top, drawn.bottom, bounds.top, bounds.bottom) == (0, self.height, 0, self.height)
+        return self.tile[0] and across, self.tile[1] and down
 
     def patches_of(self, spec: ModelSpec) -> tuple[Patch, ...]:
         """Say what changes a model of this plan: the base, and an inpainter of its family."""

@@ -15,6 +15,7 @@ from .conditioning import Conditions
 from .control import Moment
 from .latents import Mosaic
 from .schedule import Schedule
+from .seamless import seamless
 
 __all__ = ["Report", "denoise", "guide"]
 
@@ -39,6 +40,9 @@ def denoise(
     report: Report,
 ) -> torch.Tensor:
     """Denoise `latents`, (samples, 4, h/8, w/8) in float32 on the UNet's device."""
+    networks = [unet]
+    if conditions.controls:
+        networks += [guide.network for guide in conditions.controls.guides]
     x = latents
     moments = schedule.timesteps.to(x.device)
 
@@ -49,7 +53,8 @@ def denoise(
 
     for call, t in enumerate(schedule.timesteps):
         x_in = schedule.scheduler.scale_model_input(x, t)
-        noise = mosaic.blend(x_in, partial(predict, call))
+        with seamless(networks, mosaic.rounds):
+            noise = mosaic.blend(x_in, partial(predict, call))
         x = schedule.kept(call, schedule.step(noise, t, x))
         report.stepped(call, x)
     return x

@@ -12,13 +12,17 @@ import torch
 from ..contracts.plan import Chunking
 from ..geometry import Window, feather, windows
 from .components import CELL_PX
+from .seamless import Axes, seamless, wrapped_cells
 
-__all__ = ["Mosaic", "decode", "encode", "lay_windows", "noise"]
+__all__ = ["Mosaic", "decode", "encode", "lay_windows", "noise", "offset"]
 
 # Above this many pixels the VAE works in tiles; below, pictures of a batch are decoded together up
 # to it. A picture of 1024 x 1024 takes about 2.5 GB in float32.
 _VAE_LIMIT_PX = {"cpu": 1024 * 1024, "mps": 1024 * 1024, "cuda": 2048 * 2048}
 _TILE_PX = 512
+_UNTILED: Axes = (False, False)
+# What a VAE's tiles see of the far end of a seamless picture; their overlap is as much.
+_MARGIN_CELLS = 16
 # How many latent cells one UNet call takes at most, before guidance doubles them.
 _CALL_LIMIT_CELLS = {"cpu": 16 * 64 * 64, "mps": 8 * 64 * 64, "cuda": 64 * 64 * 64}
 
@@ -29,14 +33,30 @@ def noise(samples: int, channels: int, size_px: tuple[int, int], generator: torc
     return torch.randn((samples, channels, height, width), generator=generator, dtype=torch.float32)
 
 
+def offset(noise: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Shift each channel of each picture's noise by `amount` times a number drawn after the noise.
+
+    So pictures may be brighter or darker over all, which noise without it hardly lets them be
+    (Guttenberg 2023, https://www.crosslabs.org/blog/diffusion-with-offset-noise). 0 draws nothing.
+    """
+    if not amount:
+        return noise
+    return noise + amount * torch.randn((*noise.shape[:2], 1, 1), generator=generator, dtype=torch.float32)
+
+
 @torch.inference_mode()
-def encode(vae: Any, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Encode pixels in [-1, 1], (batch, 3, h, w), and draw from the posterior: float32, on the CPU."""
+def encode(vae: Any, pixels: torch.Tensor, generator: torch.Generator, tile: Axes = _UNTILED) -> torch.Tensor:
+    """Encode pixels in [-1, 1], (batch, 3, h, w), and draw from the posterior: float32, on the CPU.
+
+    On the axes (x, y) of `tile` the picture goes on at its other end.
+    """
     weight = next(vae.parameters())
     height, width = pixels.shape[-2:]
-    with _tiles(vae, (height, width)):
-        posterior = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist
-    mean, deviation = posterior.mean.float().cpu(), posterior.std.float().cpu()
+    pixels = pixels.to(weight.device, weight.dtype)
+    with _tiles(vae, (height, width)), _wrapping(vae, (height // CELL_PX, width // CELL_PX), tile) as margin:
+        around = wrapped_cells(pixels, (margin[0] * CELL_PX, margin[1] * CELL_PX), tile)
+        posterior = vae.encode(around).latent_dist
+    mean, deviation = (_middle(moment, margin).float().cpu() for moment in (posterior.mean, posterior.std))
     drawn = mean + deviation * torch.randn(mean.shape, generator=generator, dtype=torch.float32)
     centre, spread = _statistics(vae)
     latents: torch.Tensor = (drawn - centre) / spread
@@ -44,16 +64,43 @@ def encode(vae: Any, pixels: torch.Tensor, generator: torch.Generator) -> torch.
 
 
 @torch.inference_mode()
-def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """Decode latents, (batch, 4, h/8, w/8), to pixels around [-1, 1], (batch, 3, h, w)."""
+def decode(vae: Any, latents: torch.Tensor, tile: Axes = _UNTILED) -> torch.Tensor:
+    """Decode latents, (batch, 4, h/8, w/8), to pixels around [-1, 1], (batch, 3, h, w).
+
+    On the axes (x, y) of `tile` the picture goes on at its other end.
+    """
     weight = next(vae.parameters())
     centre, spread = _statistics(vae)
     scaled = (latents * spread.to(latents.device) + centre.to(latents.device)).to(weight.device, weight.dtype)
     height, width = (side * CELL_PX for side in latents.shape[-2:])
     together = max(1, _VAE_LIMIT_PX[weight.device.type] // (height * width))
-    with _tiles(vae, (height, width)):
+    cells = latents.shape[-2], latents.shape[-1]
+    with _tiles(vae, (height, width)), _wrapping(vae, cells, tile) as margin:
+        scaled = wrapped_cells(scaled, margin, tile)
         parts = [scaled[start : start + together] for start in range(0, len(scaled), together)]
-        return torch.cat([vae.decode(part, return_dict=False)[0] for part in parts])
+        pixels = torch.cat([vae.decode(part, return_dict=False)[0] for part in parts])
+    return _middle(pixels, (margin[0] * CELL_PX, margin[1] * CELL_PX))
+
+
+@contextmanager
+def _wrapping(vae: Any, cells: tuple[int, int], tile: Axes) -> Iterator[tuple[int, int]]:
+    """Let the VAE go on at the other end: give how many cells (x, y) it must be shown of it.
+
+    None where it sees the picture whole. Its tiles end inside of the picture, so there its
+    convolutions stay as they are. `cells` is (height, width).
+    """
+    if vae.use_tiling and any(tile):
+        sides = min(_MARGIN_CELLS, cells[1]), min(_MARGIN_CELLS, cells[0])
+        yield sides[0] * tile[0], sides[1] * tile[1]
+        return
+    with seamless((vae,), tile):
+        yield 0, 0
+
+
+def _middle(taken: torch.Tensor, margin: tuple[int, int]) -> torch.Tensor:
+    """Cut `margin` (x, y) off on each side."""
+    height, width = taken.shape[-2:]
+    return taken[..., margin[1] : height - margin[1], margin[0] : width - margin[0]]
 
 
 def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,6 +131,7 @@ class Mosaic:
     """Windows over a canvas and how much each cell of each counts, its `down` times its `across`.
 
     Weights are above 0 and `total` is their sum over the canvas (h/8, w/8). One window needs none.
+    On the axes (x, y) of `tile` the canvas goes on at its other end, and windows may reach over it.
     """
 
     windows: tuple[Window, ...]
@@ -93,6 +141,16 @@ class Mosaic:
     beside: torch.Tensor | None = (
         None  # channels that windows cut along with the latents, (samples, n, h/8, w/8)
     )
+    tile: Axes = _UNTILED
+
+    @property
+    def rounds(self) -> Axes:
+        """Say on which axes (x, y) of `tile` a window goes once round the canvas, back to its own beginning."""
+        if self.total is None:
+            return self.tile
+        height, width = self.total.shape
+        window = self.windows[0]
+        return self.tile[0] and window.width == width, self.tile[1] and window.height == height
 
     def blend(self, latents: torch.Tensor, predict: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Predict on every window, as many at once as go into one call, and blend.
@@ -109,11 +167,22 @@ class Mosaic:
         group = max(1, at_once // len(latents))
         for start in range(0, len(self.windows), group):
             some = self.windows[start : start + group]
-            rows = torch.cat([taken[_cells(window)] for window in some])  # a window's samples together
+            rows = torch.cat([taken[self.cells(window)] for window in some])  # a window's samples together
             tiles = _predicted(rows, predict, at_once).chunk(len(some))
             for window, tile in zip(some, tiles, strict=True):
-                blended[_cells(window)] += tile * self.down[window.top] * self.across[window.left]
+                blended[self.cells(window)] += tile * self.down[window.top] * self.across[window.left]
         return blended / self.total
+
+    def cells(self, window: Window) -> tuple[Any, ...]:
+        """Give the indices of a window's cells in whatever ends in (h/8, w/8)."""
+        assert self.total is not None  # noqa: S101 - one window is the canvas
+        height, width = self.total.shape
+        bottom, right = window.top + window.height, window.left + window.width
+        if bottom <= height and right <= width:
+            return ..., slice(window.top, bottom), slice(window.left, right)
+        home = self.total.device
+        down = torch.arange(window.top, bottom, device=home) % height
+        return ..., down[:, None], torch.arange(window.left, right, device=home) % width
 
 
 def _predicted(
@@ -124,26 +193,24 @@ def _predicted(
     return torch.cat([predict(rows[start : start + at_once]) for start in range(0, len(rows), at_once)])
 
 
-def _cells(window: Window) -> tuple[Any, ...]:
-    rows = slice(window.top, window.top + window.height)
-    return ..., rows, slice(window.left, window.left + window.width)
-
-
 def lay_windows(size_px: tuple[int, int], chunking: Chunking, device: torch.device | str = "cpu") -> Mosaic:
     """Lay windows over a canvas of `size_px` (height, width), feathered where they meet."""
     height, width = size_px[0] // CELL_PX, size_px[1] // CELL_PX
-    laid = windows(height, width, chunking.size_px // CELL_PX, chunking.stride_px // CELL_PX)
+    tile = chunking.tile
+    laid = windows(height, width, chunking.size_px // CELL_PX, chunking.stride_px // CELL_PX, tile)
     if len(laid) == 1:
-        return Mosaic(windows=laid, down={}, across={}, total=None)
+        return Mosaic(windows=laid, down={}, across={}, total=None, tile=tile)
     blur = chunking.blur_px // CELL_PX
-    down = {w.top: torch.tensor(feather(w.top, w.height, height, blur))[:, None] for w in laid}
-    across = {w.left: torch.tensor(feather(w.left, w.width, width, blur)) for w in laid}
-    total = torch.zeros(height, width)
-    for window in laid:
-        total[_cells(window)] += down[window.top] * across[window.left]
-    return Mosaic(
+    down = {w.top: feather(w.top, w.height, height, blur, wraps=tile[1]) for w in laid}
+    across = {w.left: feather(w.left, w.width, width, blur, wraps=tile[0]) for w in laid}
+    mosaic = Mosaic(
         windows=laid,
-        down={top: weights.to(device) for top, weights in down.items()},
-        across={left: weights.to(device) for left, weights in across.items()},
-        total=total.to(device),
+        down={top: torch.tensor(weights, device=device)[:, None] for top, weights in down.items()},
+        across={left: torch.tensor(weights, device=device) for left, weights in across.items()},
+        total=torch.zeros(height, width, device=device),
+        tile=tile,
     )
+    assert mosaic.total is not None  # noqa: S101 - just made
+    for window in laid:
+        mosaic.total[mosaic.cells(window)] += mosaic.down[window.top] * mosaic.across[window.left]
+    return mosaic
