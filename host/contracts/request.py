@@ -28,6 +28,8 @@ Unit = Annotated[float, Ge(0.0), Le(1.0)]
 Guidance = Annotated[float, Ge(0.0), Le(100.0)]
 Steps = Annotated[int, Ge(1), Le(1000)]
 Stride = Annotated[int, Ge(0), Le(16384)]
+# SDXL's second text encoder has 32 layers, and no other one more.
+ClipSkip = Annotated[int, Ge(0), Le(31)]
 # Numpy's and torch's generators take 64-bit seeds; JSON numbers are exact to 2**53.
 Seed = Annotated[int, Ge(0), Le(2**53 - 1)]
 
@@ -83,7 +85,9 @@ class InvocationRequest:
     height: Pixels | None = None
     seed: Seed | None = None
     samples: Annotated[int, Ge(1), Le(64)] = 1
+    iterations: Annotated[int, Ge(1), Le(100)] = 1
     num_inference_steps: Steps | None = None
+    clip_skip: ClipSkip = 0
     guidance_scale: Guidance | None = None
     scheduler: str | None = None
     multi_scheduler: str | None = None

@@ -8,20 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ..contracts.protocols import LoadedModel
+from ..errors import EngineError
 from .components import is_sdxl
 from .control import Controls
 from .text_weights import Fragment, fragments
 
-__all__ = ["Cache", "Conditions", "Text", "conditions", "encode"]
+__all__ = ["Cache", "Conditions", "Text", "Wording", "conditions", "encode"]
 
 Cache = Callable[[tuple[object, ...], Callable[[], Any]], Any]
 # what Stability's refiner is told when nobody says how handsome the picture should be
 _AESTHETIC_SCORES = (2.5, 6.0)
+
+
+class Wording(NamedTuple):
+    """What is avoided, what is drawn, and how many last layers of text encoders are not listened to for the latter.
+
+    The negative prompt is read at full depth, as diffusers' pipelines do it.
+    """
+
+    negative: str
+    positive: str
+    clip_skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +73,27 @@ class Conditions:
 @torch.inference_mode()
 def conditions(
     model: LoadedModel,
-    prompts: tuple[str, str],
+    prompts: tuple[str, str] | tuple[str, str, int],
     guidance: float,
     size_px: tuple[int, int],
     cache: Cache,
     scores: tuple[float, float] | None = None,
 ) -> Conditions:
-    """Encode (negative, positive) `prompts` for a canvas of `size_px` (height, width).
+    """Encode (negative, positive) `prompts`, or a `Wording`, for a canvas of `size_px` (height, width).
 
     Without guidance (1 or less) the negative prompt is not looked at. An empty negative prompt is
     zeros where the model was trained so (`force_zeros_for_empty_prompt`). SDXL's refiner is told
     (negative, positive) aesthetic `scores`, 0 to 10.
     """
-    negative, positive = prompts
-    texts = [_cached(model, positive, cache)]
+    negative, positive, skip = Wording(*prompts)
+    texts = [_cached(model, positive, skip, cache)]
     if guidance > 1:
         if not negative and model.options.get("force_zeros_for_empty_prompt", False):
             texts.insert(0, _zeros_like(texts[0]))
         else:
-            texts.insert(0, _cached(model, negative, cache))
-    tokens = _equally_long(model, [text.tokens for text in texts], cache)
+            texts.insert(0, _cached(model, negative, 0, cache))
+    depth = skip if texts[-1].tokens.shape[1] < texts[0].tokens.shape[1] else 0  # of the shorter one
+    tokens = _equally_long([text.tokens for text in texts], lambda: _cached(model, "", depth, cache).tokens)
     pooled = [text.pooled for text in texts if text.pooled is not None]
     dtype = next(model.unet.parameters()).dtype
     times = _time_ids(model, size_px, (scores or _AESTHETIC_SCORES)[-len(texts) :])
@@ -92,12 +105,12 @@ def conditions(
     )
 
 
-def _cached(model: LoadedModel, prompt: str, cache: Cache) -> Text:
-    spec = model.spec
+def _cached(model: LoadedModel, prompt: str, skip: int, cache: Cache) -> Text:
+    weights, difference = model.spec.weights, model.spec.difference
     # a patch may change a text encoder, or teach it a word
     kind = str(model.text_encoders[0].dtype)
-    key = ("text", spec.weights.path, spec.weights.fingerprint, kind, spec.difference, model.patches, prompt)
-    text: Text = cache(key, lambda: encode(model, prompt))
+    key = ("text", weights.path, weights.fingerprint, kind, difference, model.patches, skip, prompt)
+    text: Text = cache(key, lambda: encode(model, prompt, skip))
     return text
 
 
@@ -106,12 +119,12 @@ def _zeros_like(text: Text) -> Text:
     return Text(tokens=torch.zeros_like(text.tokens), pooled=pooled)
 
 
-def _equally_long(model: LoadedModel, tokens: list[torch.Tensor], cache: Cache) -> list[torch.Tensor]:
+def _equally_long(tokens: list[torch.Tensor], nothing: Callable[[], torch.Tensor]) -> list[torch.Tensor]:
     """Fill shorter ones up with the embedding of an empty prompt, as compel does."""
     longest = max(embedding.shape[1] for embedding in tokens)
     if all(embedding.shape[1] == longest for embedding in tokens):
         return tokens
-    empty = _cached(model, "", cache).tokens
+    empty = nothing()
     return [
         torch.cat([embedding, *[empty] * ((longest - embedding.shape[1]) // empty.shape[1])], dim=1)
         for embedding in tokens
@@ -125,28 +138,57 @@ def _time_ids(model: LoadedModel, size_px: tuple[int, int], scores: tuple[float,
     return torch.tensor([[*size_px, 0, 0, *size_px]] * len(scores))
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Which layer of a text encoder is read: SDXL's last but one, else the last; `skip` layers before it."""
+
+    sdxl: bool
+    skip: int
+
+    @property
+    def deep(self) -> bool:
+        return self.sdxl or self.skip > 0
+
+    def of(self, encoder: Any, output: Any) -> torch.Tensor:
+        """Give the embeddings of one answer, (chunks, 77, width), as diffusers' `encode_prompt` takes them."""
+        if not self.deep:
+            return output.last_hidden_state  # type: ignore[no-any-return]  # transformers' outputs are untyped
+        position = self.skip + (2 if self.sdxl else 1)
+        if position > len(output.hidden_states):
+            raise EngineError(
+                f"clip_skip {self.skip} leaves nothing of a text encoder of {len(output.hidden_states) - 1} "
+                "layers; lower it"
+            )
+        layer: torch.Tensor = output.hidden_states[-position]
+        # SDXL reads layers as they are
+        return layer if self.sdxl else getattr(encoder, "text_model", encoder).final_layer_norm(layer)
+
+
 @torch.inference_mode()
-def encode(model: LoadedModel, prompt: str) -> Text:
-    """Encode one prompt with all of the model's text encoders, whatever its length and weights."""
-    sdxl = is_sdxl(model)
+def encode(model: LoadedModel, prompt: str, clip_skip: int = 0) -> Text:
+    """Encode one prompt with all of the model's text encoders, whatever its length and weights.
+
+    `clip_skip` layers at the encoders' ends are not listened to, which is diffusers' meaning of the
+    word; raises EngineError where an encoder has too few.
+    """
+    reading = _Reading(is_sdxl(model), clip_skip)
     encoded = [
-        _encode_with(tokenizer, encoder, fragments(prompt), sdxl=sdxl)
+        _encode_with(tokenizer, encoder, fragments(prompt), reading)
         for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True)
     ]
     # the encoders of one model share their vocabulary, so their lengths agree
     tokens = torch.cat([text.tokens for text in encoded], dim=-1)
-    return Text(tokens=tokens, pooled=encoded[-1].pooled if sdxl else None)
+    return Text(tokens=tokens, pooled=encoded[-1].pooled if reading.sdxl else None)
 
 
-def _encode_with(tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, sdxl: bool) -> Text:
-    plain = _encode_plain(tokenizer, encoder, "".join(part.text for part in parts), sdxl=sdxl)
+def _encode_with(tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], reading: _Reading) -> Text:
+    plain = _encode_plain(tokenizer, encoder, "".join(part.text for part in parts), reading)
     if all(part.weight == 1.0 for part in parts):
         return plain
-    weighted = _encode_weighted(tokenizer, encoder, parts, sdxl=sdxl)
-    return Text(tokens=weighted, pooled=plain.pooled)
+    return Text(tokens=_encode_weighted(tokenizer, encoder, parts, reading), pooled=plain.pooled)
 
 
-def _encode_plain(tokenizer: Any, encoder: Any, text: str, *, sdxl: bool) -> Text:
+def _encode_plain(tokenizer: Any, encoder: Any, text: str, reading: _Reading) -> Text:
     """Encode without weights; `pooled` is that of the first chunk, of the encoder with a projection."""
     length = _length(tokenizer, encoder)
     ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
@@ -157,28 +199,29 @@ def _encode_plain(tokenizer: Any, encoder: Any, text: str, *, sdxl: bool) -> Tex
         + [tokenizer.pad_token_id] * (room - len(chunk))
         for chunk in chunks
     ]
-    output = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=sdxl)
-    tokens = output.hidden_states[-2] if sdxl else output.last_hidden_state  # (chunks, 77, width)
+    output = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=reading.deep)
+    tokens = reading.of(encoder, output)  # (chunks, 77, width)
     pooled = getattr(output, "text_embeds", None)
     return Text(tokens=tokens.reshape(1, -1, tokens.shape[-1]), pooled=None if pooled is None else pooled[:1])
 
 
 def _encode_weighted(
-    tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], *, sdxl: bool
+    tokenizer: Any, encoder: Any, parts: tuple[Fragment, ...], reading: _Reading
 ) -> torch.Tensor:
     """Weigh fragments with compel: away from the empty prompt above 1, towards a masked one below."""
-    from compel.embeddings_provider import EmbeddingsProvider, ReturnedEmbeddingsType, SplitLongTextMode
+    from compel.embeddings_provider import EmbeddingsProvider, SplitLongTextMode
 
-    returned = ReturnedEmbeddingsType
-    provider = EmbeddingsProvider(
+    class Provider(EmbeddingsProvider):  # type: ignore[misc]  # compel has no types
+        """Reads the layer that is asked for; compel itself knows the last two."""
+
+        def _encode_token_ids_to_embeddings(self, token_ids: Any, attention_mask: Any = None) -> Any:
+            output = encoder(token_ids, attention_mask, output_hidden_states=reading.deep, return_dict=True)
+            return reading.of(encoder, output)
+
+    provider = Provider(
         tokenizer=tokenizer,
         text_encoder=encoder,
         truncate=False,
-        returned_embeddings_type=(
-            returned.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
-            if sdxl
-            else returned.LAST_HIDDEN_STATES_NORMALIZED
-        ),
         split_long_text_mode=SplitLongTextMode.BRUTAL,
         model_max_length=_length(tokenizer, encoder),
     )

@@ -24,6 +24,7 @@ from .enlarging import MAX_WINDOWS, Place, plan_stages
 from .inpainters import Base, settle
 from .masks import Voice
 from .refining import Drawn, finisher
+from .repeats import check_repeats
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
 
@@ -128,6 +129,7 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
     stages = _stages(draft, canvas, node_prompts)
     remover = pick_remover(draft.host, draft.fault) if request.remove_background else None
     _check_extent(draft, canvas)
+    check_repeats(request, draft.weights, draft.fault)
     if draft.faults:
         raise InvalidRequestError(draft.faults)
     return Plan(
@@ -160,6 +162,8 @@ def _resolved(draft: _Draft, draw: Callable[[], int]) -> Plan:
         lora=request.lora,
         lycoris=request.lycoris,
         inversion=request.inversion,
+        clip_skip=request.clip_skip,
+        iterations=request.iterations,
         notes=tuple(draft.notes),
     )
 

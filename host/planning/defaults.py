@@ -17,11 +17,11 @@ __all__ = ["DONE", "offer_of", "refuse_unsupported", "size_px", "with_offer", "w
 
 # The parameters that planning reads; any other one that is not at its default is refused.
 DONE = frozenset({
-    "anchor", "chunking_blur", "chunking_size", "conditioning_scale", "control_image", "controlnet",
+    "anchor", "chunking_blur", "chunking_size", "clip_skip", "conditioning_scale", "control_image", "controlnet",
     "controlnets", "crop_inpaint", "defaults", "fill_background", "fit", "guidance_scale", "invert_control_image",
     "process_control_image",
     "height", "image", "image_callback_steps", "inpaint_feather", "inpainter", "inpainter_size",
-    "intermediates", "inversion", "invert_mask", "lora", "lycoris", "mask", "model",
+    "intermediates", "inversion", "iterations", "invert_mask", "lora", "lycoris", "mask", "model",
     "model_negative_prompt", "model_prompt", "model_type", "multi_scheduler", "negative_prompt",
     "num_inference_steps", "outscale", "precision", "prompt", "refiner", "refiner_aesthetic_score",
     "refiner_guidance_scale", "refiner_negative_aesthetic_score", "refiner_size", "refiner_start",

@@ -32,7 +32,8 @@ def progress_ticks(plan: Plan, unet_calls: int | None = None) -> int:
     (Heun's 2n - 1). 40 steps in one chunk, an intermediate every 10, are 45.
     """
     drawn = sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes)
-    return drawn + plan.samples * sum(again.chunks * (again.steps + 2) for again in drawn_over(plan))
+    redrawn = plan.samples * sum(again.chunks * (again.steps + 2) for again in drawn_over(plan))
+    return plan.iterations * (drawn + redrawn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

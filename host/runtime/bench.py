@@ -130,6 +130,16 @@ class JobBench:
         self.publish(Planned(job=self.job, steps=tuple(tasks), total=total))
 
     @contextmanager
+    def during(self, run: Plan) -> Iterator[None]:
+        """Work on one iteration of the plan; what is noted in it is noted in the plan."""
+        whole = self.plan
+        self.plan = replace(run, notes=whole.notes)
+        try:
+            yield
+        finally:
+            self.plan = replace(whole, notes=self.plan.notes)
+
+    @contextmanager
     def stage(self, task: str) -> Iterator[None]:
         """Frame one step with its events; a stopped job does not begin another."""
         self._check()

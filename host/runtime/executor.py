@@ -26,13 +26,16 @@ def conduct(board: Board, bench: JobBench) -> Finished:
 
 
 def execute(board: Board, bench: JobBench) -> Frame:
-    """Order the plan and hand each step the pictures of the one before."""
-    steps = order(bench.plan)
-    bench.begin([step.why for step in steps], progress_ticks(bench.plan))
+    """Order each iteration of the plan and hand every step the pictures of the one before."""
+    runs = [(run, order(run)) for run in bench.plan.runs()]
+    bench.begin([step.why for _, steps in runs for step in steps], progress_ticks(bench.plan))
     frame = Frame()
-    for step in steps:
-        with bench.stage(step.why):
-            frame = _run(board, step, frame, bench)
+    for run, steps in runs:
+        frame = Frame(files=frame.files)  # one run's pictures at a time
+        with bench.during(run):
+            for step in steps:
+                with bench.stage(step.why):
+                    frame = _run(board, step, frame, bench)
     return frame
 
 

@@ -57,7 +57,8 @@ def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, .
     plan, size_px = bench.plan, canvas_px(node)
     device = (check_fills if node.paints else check_draws)(model).device
     mosaic = lay_windows(size_px, plan.chunking(node), device)
-    guides = conditions(model, (node.negative_prompt, node.prompt), node.guidance_scale, size_px, bench.cache)
+    words = plan.wording(model.spec, node.negative_prompt, node.prompt)
+    guides = conditions(model, words, node.guidance_scale, size_px, bench.cache)
     # one generator for all that is random, in the order of diffusers' pipelines
     generator = torch.Generator("cpu").manual_seed(plan.seed)
     strength = None if node.image is None else node.strength

@@ -56,7 +56,7 @@ def redrawn(how: Redrawing, image: Image.Image, model: LoadedModel, bench: Bench
     chunking = Chunking(size_px=how.size_px, stride_px=settings.chunking_size, blur_px=settings.chunking_blur)
     device = check_draws(model).device
     mosaic = lay_windows(size_px, chunking, device)
-    words = settings.negative_prompt, settings.prompt
+    words = plan.wording(model.spec, settings.negative_prompt, settings.prompt)
     guides = conditions(model, words, settings.guidance_scale, size_px, bench.cache, how.scores)
     # one generator for all that is random, in the order of diffusers' pipelines
     generator = torch.Generator("cpu").manual_seed(plan.seed)

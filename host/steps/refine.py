@@ -86,7 +86,7 @@ def _finished(step: Refine, handed: Handed, model: LoadedModel, bench: Bench) ->
     node, plan, refining = step.node, bench.plan, step.refining
     device = check_draws(model).device
     mosaic = lay_windows(node.canvas_px, plan.chunking(node), device)
-    words = node.negative_prompt, node.prompt
+    words = plan.wording(model.spec, node.negative_prompt, node.prompt)
     guides = conditions(model, words, refining.guidance_scale, node.canvas_px, bench.cache, refining.scores)
     spec = scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
     seeded = {spec.seed_key: plan.seed} if spec.seed_key else {}

@@ -19,10 +19,10 @@ _COMPRESS_LEVEL = 1
 
 
 def save(frame: Frame, bench: Bench) -> Frame:
-    """Write every picture as `<job>_<i>.png` into the images folder."""
+    """Write every picture as `<job>_<i>.png` into the images folder, numbered on from those that are there."""
     info = _text_chunks(bench.plan, bench.host.version)
-    files = []
-    for index, image in enumerate(frame.images):
+    files = list(frame.files)
+    for index, image in enumerate(frame.images, start=len(files)):
         bench.tick("saving", ticks=0)
         name = f"{bench.job}_{index}.png"
         _write(image, bench.folders.images / name, info)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,3 +78,33 @@ def test_failures_in_words() -> None:
     assert title == "OutOfMemoryError"
     assert "7 GB" in words
     assert "lower width" in words
+
+
+def test_iterations_one_after_the_other(board_of: Any, desk: Any) -> None:
+    def saving(step: Any, frame: Any) -> Any:
+        bench.note(f"seed {bench.plan.seed}")
+        return Frame(files=(*frame.files, f"{bench.plan.seed}.png")) if isinstance(step, Save) else frame
+
+    bench, told = desk()
+    bench.plan = replace(bench.plan, iterations=3)
+    frame = execute(board_of(Answers(saving)), bench)
+    assert frame.files == ("1.png", "2.png", "3.png")
+    assert told[0].total == 30
+    assert len(told[0].steps) == 6
+    assert (bench.plan.seed, bench.plan.iterations) == (1, 3)
+    assert bench.plan.notes == ("seed 1", "seed 2", "seed 3")
+
+
+def test_a_stop_ends_all_iterations(board_of: Any, desk: Any) -> None:
+    def stopping(step: Any, frame: Any) -> Any:
+        bench._cancelled = lambda: isinstance(step, Save)
+        return frame
+
+    bench, told = desk()
+    bench.plan = replace(bench.plan, iterations=3)
+    core = Answers(stopping)
+    with pytest.raises(CancelledError):
+        execute(board_of(core), bench)
+    assert [kind for kind, _ in core.seen] == [Diffuse, Save]
+    assert bench.plan.iterations == 3
+    assert told

@@ -9,6 +9,8 @@ from PIL import Image
 from stretto.host.contracts.protocols import Frame
 from stretto.host.contracts.steps import Save
 from stretto.host.errors import CancelledError
+from stretto.host.planning.estimate import progress_ticks
+from stretto.host.runtime.executor import execute
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.steps.save import parameters
 
@@ -84,3 +86,16 @@ def test_a_stopped_job_saves_nothing(studio):
     with pytest.raises(CancelledError):
         CoreSteps().run_step(Save(why="save"), Frame(images=(Image.new("RGB", (8, 8)),)), job.bench)
     assert not list(studio.host.folders.images.glob(f"*{job.bench.job}*"))
+
+
+def test_iterations_are_numbered_on_and_each_is_its_own_seed(studio):
+    job = studio.job(seed=5, samples=2, iterations=2, num_inference_steps=2, clip_skip=1)
+    frame = execute(studio.host.board, job.bench)
+    assert frame.files == tuple(f"{job.bench.job}_{i}.png" for i in range(4))
+    assert job.bench._step == job.bench._total == progress_ticks(job.bench.plan)
+    second = studio.run(studio.job(seed=6, samples=2, num_inference_steps=2, clip_skip=1))
+    for name, image in zip(frame.files[2:], second.images, strict=True):
+        with Image.open(studio.host.folders.images / name) as opened:
+            assert opened.tobytes() == image.tobytes()
+            recorded = json.loads(opened.text["stretto:plan"])["resolved"]
+        assert (recorded["seed"], recorded["iterations"], recorded["clip_skip"]) == (6, 1, 1)
