@@ -42,6 +42,11 @@ def _one_or_all(values: list[Any]) -> Any:
     return values if len(values) > 1 else next(iter(values), None)
 
 
+def _named(names: list[str | None]) -> list[str | None] | None:
+    """Give a name a stage, or null where no stage has one."""
+    return names if any(names) else None
+
+
 def _image_json(image: ImageRef | None) -> dict[str, Any] | None:
     if image is None:
         return None
@@ -75,7 +80,7 @@ def _rediffusion_json(stages: list[Rediffusion]) -> dict[str, Any] | bool:
         "strength": [stage.strength for stage in stages],
         "prompt": [stage.prompt for stage in stages],
         "negative_prompt": [stage.negative_prompt for stage in stages],
-        "controlnet": None,
+        "controlnet": _named([s.control.controlnet if s.control else None for s in stages]),
         "scale_chunking_size": first.scale_chunking_size,
         "scale_chunking_blur": first.scale_chunking_blur,
     }

@@ -127,7 +127,7 @@ class InvocationRequest:
     upscale_diffusion_strength: tuple[Unit, ...] = (0.2,)
     upscale_diffusion_prompt: tuple[Prompt, ...] = ()
     upscale_diffusion_negative_prompt: tuple[Prompt, ...] = ()
-    upscale_diffusion_controlnet: tuple[str, ...] = ()
+    upscale_diffusion_controlnet: tuple[str | None, ...] = ()
     upscale_diffusion_chunking_size: Stride | None = None
     upscale_diffusion_chunking_blur: Stride | None = None
     upscale_diffusion_scale_chunking_size: bool = True

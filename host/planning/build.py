@@ -13,7 +13,7 @@ from ..hookspecs import hookimpl
 from .adapters import resolve_patches
 from .backgrounds import pick_remover
 from .canvas import Canvas, check_extent, lay_canvas
-from .control import control_source
+from .control import Drawer, control_source
 from .defaults import offer_of, refuse_unsupported, with_offer, with_stored
 from .draft import Draft
 from .drawing import draw_whole, merged_prompts
@@ -65,7 +65,8 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     scheduler, multi_scheduler = pick_schedulers(draft, drawing.windows)
     vae, vae_name = pick_vae(draft)
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
-    stages = _stages(draft, canvas, prompts)
+    over = Drawer(family=drawing.finish.weights.family, offer=None) if drawing.finish.weights else None
+    stages = _stages(draft, canvas, prompts, over)
     remover = pick_remover(draft.host, draft.fault) if request.remove_background else None
     check_extent(draft, canvas, drawing.windows)
     check_repeats(request, draft.weights, draft.fault)
@@ -107,12 +108,15 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     )
 
 
-def _stages(draft: Draft, canvas: Canvas, prompts: tuple[str, str]) -> tuple[UpscaleStage, ...]:
+def _stages(
+    draft: Draft, canvas: Canvas, prompts: tuple[str, str], over: Drawer | None
+) -> tuple[UpscaleStage, ...]:
     place = Place(
         width=canvas.width,
         height=canvas.height,
         size=canvas.size,
         prompt=prompts[0],
         negative_prompt=prompts[1],
+        drawer=over or Drawer(family=draft.weights.family, offer=draft.offer),
     )
     return plan_stages(draft.request, draft.host, place, fault=draft.fault, note=draft.notes.append)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..catalog.probe import probe
 from ..contracts.models import Family, WeightFile, WeightKind
-from ..contracts.plan import Control, Preprocessing
+from ..contracts.plan import Control, Follower, Preprocessing
 from ..contracts.protocols import HostView
 from ..contracts.request import ControlRequest, InvocationRequest
 from ..contracts.specs import ControlNetSpec, ModelOffer, PreprocessorSpec
@@ -16,7 +16,7 @@ from ..errors import BadRequestError, NotFoundError
 from .files import fetched_by, find_file
 from .masks import Voice
 
-__all__ = ["Drawer", "asked_controls", "control_source", "resolve_controls"]
+__all__ = ["Drawer", "asked_controls", "control_source", "resolve_controls", "resolve_follower"]
 
 KIND = WeightKind.CONTROLNET.value
 
@@ -52,6 +52,20 @@ def resolve_controls(
     if not asked and request.control_image is not None:
         voice.fault("control_image", "is given without a controlnet; name one that is to follow it")
     return tuple(_resolved(request, _Desk(host, drawer, voice), asked))
+
+
+def resolve_follower(name: str, field: str, host: HostView, drawer: Drawer, voice: Voice) -> Follower | None:
+    """Resolve a ControlNet that follows the very picture that is drawn over, processed; None after a fault."""
+    desk = _Desk(host, drawer, voice)
+    spec = desk.spec(name)
+    weights = _own(name, field, desk) if spec is None else _offered(spec, field, desk)
+    preprocessing = _preprocessing(spec, desk, field, "") if spec else None
+    if weights is None:
+        return None
+    return Follower(controlnet=spec.name if spec else name, weights=weights, preprocessing=preprocessing)
+
+
+PROCESSED = " - or send a processed one with process_control_image false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,9 @@ def _fits(file: WeightFile, field: str, desk: _Desk) -> bool:
     return True
 
 
-def _preprocessing(spec: ControlNetSpec, desk: _Desk) -> Preprocessing | None:
+def _preprocessing(
+    spec: ControlNetSpec, desk: _Desk, field: str = "process_control_image", instead: str = PROCESSED
+) -> Preprocessing | None:
     """Find what makes the control image, with all its files; a fault names those that are not there."""
     if spec.preprocessor is None:
         return None
@@ -174,9 +190,9 @@ def _preprocessing(spec: ControlNetSpec, desk: _Desk) -> Preprocessing | None:
     if missing:
         commands = " && ".join(fetched_by(folder, name, maker.files[name]) for name in missing)
         desk.voice.fault(
-            "process_control_image",
+            field,
             f"'{spec.name}' needs {', '.join(missing)} in {folder} to process the control image; fetch it by: "
-            f"{commands} - or send a processed one with process_control_image false",
+            f"{commands}{instead}",
         )
         return None
     weights = tuple(file for file in found.values() if file is not None)

@@ -27,7 +27,7 @@ DONE = frozenset({
     "refiner_guidance_scale", "refiner_negative_aesthetic_score", "refiner_size", "refiner_start",
     "refiner_strength", "remove_background", "samples",
     "scale_to_model_size", "scheduler", "seed", "size", "strength", "upscale", "upscale_diffusion",
-    "upscale_diffusion_chunking_blur", "upscale_diffusion_chunking_size",
+    "upscale_diffusion_chunking_blur", "upscale_diffusion_chunking_size", "upscale_diffusion_controlnet",
     "upscale_diffusion_guidance_scale", "upscale_diffusion_negative_prompt", "upscale_diffusion_prompt",
     "upscale_diffusion_scale_chunking_blur", "upscale_diffusion_scale_chunking_size",
     "upscale_diffusion_steps", "upscale_diffusion_strength", "upscale_iterative", "vae", "width",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..contracts.models import WeightFile, WeightKind
-from ..contracts.plan import Rediffusion, UpscaleStage
+from ..contracts.plan import Follower, Rediffusion, UpscaleStage
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import UpscalerSpec
 from ..errors import NotFoundError, UnsupportedError
 from ..geometry import round_up, window_count
+from .control import Drawer, resolve_follower
 from .files import fetched_by, file_names, find_file
+from .masks import Voice
 
 __all__ = ["MAX_WINDOWS", "Place", "plan_stages"]
 
@@ -26,19 +28,20 @@ MAX_WINDOWS = 100_000
 # The parameters of drawing over that may be lists, one item a stage.
 LISTS = (
     "upscale_diffusion_steps", "upscale_diffusion_guidance_scale", "upscale_diffusion_strength",
-    "upscale_diffusion_prompt", "upscale_diffusion_negative_prompt",
+    "upscale_diffusion_prompt", "upscale_diffusion_negative_prompt", "upscale_diffusion_controlnet",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What is enlarged: the canvas in pixels, the side of a window, and the words that it is drawn from."""
+    """What is enlarged: the canvas in pixels, the side of a window, its words, and the model that draws over it."""
 
     width: int
     height: int
     size: int
     prompt: str
     negative_prompt: str
+    drawer: Drawer = field(default_factory=lambda: Drawer(family=None, offer=None))
 
 
 def plan_stages(
@@ -64,10 +67,13 @@ def plan_stages(
         amounts = [int(request.outscale)]
     else:
         amounts = [2] * (request.outscale.bit_length() - 1)
+    followers = _followers(request, host, place, Voice(fault=fault, note=note))
     stages = []
     for i, amount in enumerate(amounts):
         name, weights = _item(methods, i)
-        diffusion = _rediffusion(request, place, i, note) if request.upscale_diffusion else None
+        diffusion = None
+        if request.upscale_diffusion:
+            diffusion = _rediffusion(request, place, i, _item(followers, i), note)
         stages.append(UpscaleStage(method=name, amount=amount, weights=weights, diffusion=diffusion))
     _note_unread(request, len(stages), note)
     _check_windows(stages, place, fault)
@@ -131,7 +137,24 @@ def _without_file(spec: UpscalerSpec, host: HostView) -> str:
 # -- drawing over ------------------------------------------------------------------------------
 
 
-def _rediffusion(request: InvocationRequest, place: Place, index: int, note: Note) -> Rediffusion | None:
+def _followers(
+    request: InvocationRequest, host: HostView, place: Place, voice: Voice
+) -> list[Follower | None]:
+    """Resolve the ControlNets that follow what is drawn over, in their order; null is none, as is an empty list."""
+    words, name = request.upscale_diffusion_controlnet, "upscale_diffusion_controlnet"
+    if words and not request.upscale_diffusion:
+        voice.note(f"{name} guides nothing without upscale_diffusion")
+        return [None]
+    fields = [name if len(words) == 1 else f"{name}[{i}]" for i in range(len(words))]
+    return [
+        None if word is None else resolve_follower(word, field, host, place.drawer, voice)
+        for word, field in zip(words, fields, strict=True)
+    ] or [None]
+
+
+def _rediffusion(
+    request: InvocationRequest, place: Place, index: int, control: Follower | None, note: Note
+) -> Rediffusion | None:
     steps = _item(request.upscale_diffusion_steps, index)
     strength = _item(request.upscale_diffusion_strength, index)
     if int(steps * strength) == 0:
@@ -154,6 +177,7 @@ def _rediffusion(request: InvocationRequest, place: Place, index: int, note: Not
         chunking_blur=_blur(request, place, index),
         scale_chunking_size=request.upscale_diffusion_scale_chunking_size,
         scale_chunking_blur=request.upscale_diffusion_scale_chunking_blur,
+        control=control,
     )
 
 

@@ -57,9 +57,9 @@ def _enlargements(plan: Plan) -> Iterator[Upscale | Rediffuse]:
         yield Upscale(stage=stage, why=f"enlarge {stage.amount} times to {size} by {stage.method}")
         if stage.diffusion is not None:
             in_chunks = f" in {result.chunks} windows" if result.chunks > 1 else ""
-            why = (
-                f"draw over {size} at strength {stage.diffusion.strength:g}, {result.steps} steps{in_chunks}"
-            )
+            how = stage.diffusion
+            under = f" under '{how.control.controlnet}'" if how.control else ""
+            why = f"draw over {size} at strength {how.strength:g}, {result.steps} steps{in_chunks}{under}"
             yield Rediffuse(settings=stage.diffusion, model=plan.refines(), why=why)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from PIL import Image, ImageOps
 
-from ..contracts.models import ModelSpec, Role
-from ..contracts.plan import Control, Node
+from ..contracts.models import ModelSpec, Role, WeightFile
+from ..contracts.plan import Control, Follower, Node, Preprocessing
 from ..contracts.protocols import Bench, LoadedModel, Preprocessor
 from ..engine.conditioning import Conditions
 from ..engine.control import Controls, Guide, folded
@@ -18,7 +18,7 @@ from ..engine.images import to_pixels
 from ..engine.latents import Mosaic
 from ..errors import WeightsError
 
-__all__ = ["control_image", "controlled"]
+__all__ = ["control_image", "controlled", "following"]
 
 
 def controlled(
@@ -28,7 +28,7 @@ def controlled(
 
     Raises WeightsError naming a ControlNet that is made for a UNet of another size.
     """
-    networks = [_network(control, model, bench) for control in node.controls]
+    networks = [_network(control.weights, model, bench) for control in node.controls]
     pictures = torch.cat([_cells(control, node, bench) for control in node.controls], dim=1)
     pictures = pictures.repeat(bench.plan.samples, 1, 1, 1).to(model.unet.device)
     beside = pictures if mosaic.beside is None else torch.cat([mosaic.beside, pictures], dim=1)
@@ -42,31 +42,50 @@ def controlled(
     return replace(guides, controls=controls), replace(mosaic, beside=beside)
 
 
+def following(
+    control: Follower, picture: Image.Image, model: LoadedModel, over: tuple[Conditions, Mosaic], bench: Bench
+) -> tuple[Conditions, Mosaic]:
+    """Give `over`, conditions and windows, with a ControlNet that follows the RGB picture drawn over.
+
+    The picture is in whole cells. Raises WeightsError naming a ControlNet for a UNet of another size.
+    """
+    guides, mosaic = over
+    guide = Guide(network=_network(control.weights, model, bench), scale=control.scale)
+    seen = _processed(control.preprocessing, picture, bench)
+    controls = Controls(guides=(guide,), unet_channels=model.unet.config.in_channels)
+    beside = folded(to_pixels([seen]) / 2 + 0.5).to(model.unet.device)
+    return replace(guides, controls=controls), replace(mosaic, beside=beside)
+
+
 def control_image(control: Control, node: Node, bench: Bench) -> Image.Image:
     """Give what a ControlNet sees: its image on the canvas that is drawn, processed or inverted, RGB."""
     laid = flat(lay(open_image(control.image), node))
     picture = fill_up(cut(laid, node.drawn), node.canvas_px)
-    if control.preprocessing is not None:
-        method = control.preprocessing.method
-        bench.tick(f"processing the control image by {method}", ticks=0)
-        spec = bench.host.offer("preprocessors", method)
-        preprocessor: Preprocessor = spec.open(control.preprocessing.weights, bench.device)
-        picture = preprocessor.processed(picture)
+    picture = _processed(control.preprocessing, picture, bench)
     return ImageOps.invert(picture) if control.invert else picture
+
+
+def _processed(how: Preprocessing | None, picture: Image.Image, bench: Bench) -> Image.Image:
+    if how is None:
+        return picture
+    bench.tick(f"processing the control image by {how.method}", ticks=0)
+    spec = bench.host.offer("preprocessors", how.method)
+    preprocessor: Preprocessor = spec.open(how.weights, bench.device)
+    return preprocessor.processed(picture)
 
 
 def _cells(control: Control, node: Node, bench: Bench) -> torch.Tensor:
     return folded(to_pixels([control_image(control, node, bench)]) / 2 + 0.5)
 
 
-def _network(control: Control, model: LoadedModel, bench: Bench) -> Any:
-    spec = ModelSpec(role=Role.CONTROLNET, weights=control.weights, precision=bench.plan.precision)
+def _network(weights: WeightFile, model: LoadedModel, bench: Bench) -> Any:
+    spec = ModelSpec(role=Role.CONTROLNET, weights=weights, precision=bench.plan.precision)
     network = bench.model(spec).unet
     for name in ("cross_attention_dim", "block_out_channels"):
         ours, wanted = network.config[name], model.unet.config[name]
         if _plain(ours) != _plain(wanted):
             raise WeightsError(
-                f"The ControlNet {control.weights.path} is made for a UNet with {name} {ours}, and that of "
+                f"The ControlNet {weights.path} is made for a UNet with {name} {ours}, and that of "
                 f"'{model.spec.weights.name or model.spec.weights.path}' has {wanted}; name another one."
             )
     return network

@@ -20,6 +20,7 @@ from ..engine.latents import decode, encode, lay_windows
 from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
 from ..geometry import round_up
+from .control import following
 from .diffuse import scheduler_spec
 
 __all__ = ["Redrawing", "rediffuse", "redrawn"]
@@ -70,7 +71,10 @@ def redrawn(how: Redrawing, image: Image.Image, model: LoadedModel, bench: Bench
         on_cpu=spec.seed_key is not None,
     )
     count = _Count(bench, how.task, schedule, len(mosaic.windows))
-    encoded = encode(model.vae, to_pixels([fill_up(image.convert("RGB"), size_px)]), generator)
+    picture = fill_up(image.convert("RGB"), size_px)
+    if settings.control is not None:
+        guides, mosaic = following(settings.control, picture, model, (guides, mosaic), bench)
+    encoded = encode(model.vae, to_pixels([picture]), generator)
     count.tick()
     latents = schedule.start(encoded, torch.randn(encoded.shape, generator=generator))
     clean = denoise(latents.to(device), model.unet, schedule, guides, mosaic, count)

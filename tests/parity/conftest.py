@@ -22,6 +22,7 @@ from stretto.host.errors import NotFoundError
 from stretto.host.settings import Settings
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.fixtures import starter_path, tiny_refiner, tiny_sd1, tiny_sd2, tiny_sdxl  # noqa: F401
+from stretto.plugins.controls import register_preprocessors
 from stretto.plugins.loaders import register_loaders
 from stretto.plugins.patchers import register_patchers
 from stretto.plugins.resamplers import register_upscalers
@@ -39,6 +40,7 @@ class Offers:
             "schedulers": list(register_schedulers()),
             "upscalers": list(register_upscalers()),
             "patchers": list(register_patchers()),
+            "preprocessors": list(register_preprocessors()),
         }
 
     def offers(self, kind: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import diffusers
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from PIL import Image
 from stretto.host.catalog.probe import probe
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.models import ModelSpec, Role
-from stretto.host.contracts.plan import Control
+from stretto.host.contracts.plan import Control, Follower, Preprocessing, Rediffusion
+from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.steps import Rediffuse
 from stretto.host.engine.components import settle
 from stretto.host.errors import WeightsError
+from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.steps.inpaint import Work
 from stretto.host.testing.controls import make_tiny_controlnet
 from stretto.host.testing.fixtures import tiny_inpainter  # noqa: F401
@@ -200,3 +204,58 @@ def test_a_network_for_another_unet_is_named(controlled, drawings):
     bench.plan = replace(bench.plan, nodes=(replace(node, controls=(control,)),))
     with pytest.raises(WeightsError, match="is made for a UNet with cross_attention_dim 192"):
         small.ours.run(bench)
+
+
+def over(one: Any, picture: Any, *, how: Any = None, weights: int | None = 0, **changes: Any) -> Any:
+    """Draw over a picture by our engine, under one of the ControlNets, in one window or in several."""
+    bench = one.ours.bench(**changes)
+    control = None
+    if weights is not None:
+        control = Follower(
+            controlnet="any", weights=probe(one.folders[weights]), preprocessing=how, scale=0.8
+        )
+    settings = Rediffusion(
+        prompt="a red circle", negative_prompt="", num_inference_steps=4, guidance_scale=5.0, strength=0.8,
+        chunking_size=changes.get("chunking_size", 0), chunking_blur=16, control=control,
+    )  # fmt: skip
+    step = Rediffuse(settings=settings, model=bench.plan.base(), why="draw over")
+    return CoreSteps().run_step(step, Frame(images=(picture,)), bench).images
+
+
+@pytest.mark.parametrize("method", [None, "canny"])
+@pytest.mark.parametrize("model", BOTH)
+def test_what_is_drawn_over_is_followed_as_in_image_to_image(controlled, drawings, model, method):
+    one = controlled(model)
+    how = method and Preprocessing(method=method)
+    picture = drawings.controls[1].image
+    ours = over(one, picture, how=how)
+    seen = picture
+    if how is not None:
+        edges = cv2.Canny(np.asarray(seen), 100, 200)
+        assert edges.any()
+        seen = Image.fromarray(np.stack([edges] * 3, axis=-1))
+    one.pipe("image", several=False)
+    theirs = one.theirs(
+        "image", [SimpleNamespace(image=seen)], ({"scale": 0.8},), image=picture, strength=0.8
+    )
+    assert difference(ours, theirs) <= 1
+    assert difference(ours, over(one, picture, weights=None)) > 2
+    assert difference(ours, over(one, picture, how=how, weights=1)) > 2
+
+
+def test_windows_over_an_enlarged_picture_are_guided_each_by_its_part(controlled, drawings):
+    one = controlled("tiny_sd1")
+    spec = next(spec for spec in one.ours.models if spec.weights == probe(one.folders[0]))
+    seen = []
+    listening = one.ours.models[spec].unet.register_forward_pre_hook(
+        lambda _network, _arguments, words: seen.append(words["controlnet_cond"]), with_kwargs=True
+    )
+    wide = drawings.controls[0].image.resize((128, 64))
+    (drawn,) = over(one, wide, chunking_size=32, size=64)
+    listening.remove()
+    pixels = torch.from_numpy(np.array(wide)).permute(2, 0, 1)[None] / 255
+    rows = torch.cat([pixels[..., left : left + 64] for left in (0, 32, 64)])
+    assert len(seen) == 3  # steps at strength 0.8, of 4; all windows at once, twice for guidance
+    for told in seen:
+        torch.testing.assert_close(told, rows.repeat(2, 1, 1, 1))
+    assert difference([drawn], over(one, wide, weights=None, chunking_size=32, size=64)) > 2

@@ -10,6 +10,7 @@ from stretto.api.plan_json import plan_from_json
 from stretto.host import ControlRequest, Family, InvocationRequest
 from stretto.host.contracts.images import ImageRef
 from stretto.host.errors import InvalidRequestError
+from stretto.host.planning.order import order
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.controls import make_tiny_controlnet
@@ -158,3 +159,43 @@ def test_twelve_names(place):
     assert unprocessed == {"tile", "inpaint"}
     assert place.host.offer("preprocessors", "canny").files == {}
     assert all(Family.SD1 in spec.weights and Family.SD1 in spec.sources for spec in specs.values())
+
+
+AGAIN = {"outscale": 4, "upscale": ("lanczos",), "upscale_iterative": True, "upscale_diffusion": True}
+
+
+def test_a_controlnet_follows_each_stage_of_enlarging(place):
+    plan = planned(place, upscale_diffusion_controlnet=("canny", "mine"), **AGAIN)
+    first, second = (stage.diffusion.control for stage in plan.upscale)
+    assert (first.controlnet, first.weights.name) == ("canny", "control_v11p_sd15_canny")
+    assert (first.preprocessing.method, second.preprocessing) == ("canny", None)
+    assert (second.controlnet, second.scale) == ("mine", 1.0)
+    assert plan.to_json()["upscale"]["diffusion"]["controlnet"] == ["canny", "mine"]
+    assert plan_from_json(plan.to_json()) == plan
+    assert "25 windows under 'canny'" in order(plan)[2].why
+
+
+@pytest.mark.parametrize(("asked", "found"), [(("canny",), ["canny"] * 2), ((None, "mine"), [None, "mine"])])
+def test_a_short_list_of_them_repeats_its_last_and_null_is_none(place, asked, found):
+    plan = planned(place, upscale_diffusion_controlnet=asked, **AGAIN)
+    assert plan.to_json()["upscale"]["diffusion"]["controlnet"] == found
+
+
+def test_what_is_missing_over_enlarged_pictures_is_said_with_the_parameter(place):
+    found = said(place, upscale_diffusion_controlnet=("bogus", "hed"), **AGAIN)
+    assert found["upscale_diffusion_controlnet[0]"].startswith("there is no ControlNet 'bogus'; name one of")
+    message = found["upscale_diffusion_controlnet[1]"]
+    assert "ControlNetHED.pth in" in message or "control_v11p_sd15_softedge" in message
+    assert "curl --location --output" in message
+    assert "process_control_image" not in message
+    assert (
+        "is there for sd1, and the model is sdxl"
+        in said(place, model="xl", upscale_diffusion_controlnet=("tile",), **AGAIN)[
+            "upscale_diffusion_controlnet"
+        ]
+    )
+
+
+def test_it_guides_nothing_where_nothing_is_drawn_over(place):
+    plan = planned(place, outscale=2, upscale=("lanczos",), upscale_diffusion_controlnet=("bogus",))
+    assert plan.notes == ("upscale_diffusion_controlnet guides nothing without upscale_diffusion",)

@@ -172,11 +172,6 @@ def test_the_record_says_every_stage_and_is_read_back(view: Any) -> None:
     assert plan_from_json(plan.to_json()) == plan
 
 
-def test_controlnets_for_it_are_refused_by_name(view: Any) -> None:
-    with pytest.raises(UnsupportedError, match="'upscale_diffusion_controlnet'"):
-        stages_of(view, upscale_diffusion_controlnet=("tile",))
-
-
 # networks
 
 
