@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..geometry import round_up
+
 __all__ = ["Refining", "refining_json"]
 
 
@@ -31,12 +33,18 @@ class Refining:
         return min(int(asked * self.strength), asked)
 
     @staticmethod
-    def enlarged(width: int, height: int, size_px: int) -> tuple[int, int]:
-        """Give the size to refine at, (width, height): the shorter side is no shorter than `size_px`."""
+    def enlarged(
+        width: int, height: int, size_px: int, tile: tuple[bool, bool] = (False, False)
+    ) -> tuple[int, int]:
+        """Give the size to refine at, (width, height): the shorter side is no shorter than `size_px`.
+
+        On the axes (x, y) of `tile`, where no border can be filled up, it is of whole latent cells.
+        """
         short = min(width, height)
         if short >= size_px:
             return width, height
-        return (width * size_px + short // 2) // short, (height * size_px + short // 2) // short
+        wide, high = (width * size_px + short // 2) // short, (height * size_px + short // 2) // short
+        return round_up(wide) if tile[0] else wide, round_up(high) if tile[1] else high
 
 
 def refining_json(refining: Refining | None) -> dict[str, Any]:

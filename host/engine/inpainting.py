@@ -16,8 +16,9 @@ import torch
 from ..contracts.protocols import LoadedModel
 from ..errors import UnsupportedError
 from .components import Shapes, shapes
-from .latents import encode
+from .latents import encode, offset
 from .schedule import Schedule
+from .seamless import Axes
 
 __all__ = ["Hole", "Start", "check_fills", "fill"]
 
@@ -31,6 +32,7 @@ class Hole:
     pixels: torch.Tensor
     mask: torch.Tensor
     strength: float  # 0 to 1; 1 starts from noise alone
+    tile: Axes = (False, False)  # where the picture goes on at its other end
 
     def surroundings(self) -> torch.Tensor:
         """Give the pixels with the hole in the middle of their range."""
@@ -64,21 +66,31 @@ def check_fills(model: LoadedModel) -> Shapes:
 
 
 def fill(
-    model: LoadedModel, schedule: Schedule, hole: Hole, samples: int, generator: torch.Generator
+    model: LoadedModel,
+    schedule: Schedule,
+    hole: Hole,
+    samples: int,
+    generator: torch.Generator,
+    noise_offset: float = 0.0,
 ) -> Start:
     """Prepare the filling of one hole, `samples` times, drawing in the order of diffusers' pipelines."""
     found = check_fills(model)
     sees = found.unet_channels != found.latent_channels
     pure = hole.strength >= 1.0
     cells = hole.cells()
-    clean = None if sees and pure else encode(model.vae, hole.pixels, generator).repeat(samples, 1, 1, 1)
+    clean = (
+        None
+        if sees and pure
+        else encode(model.vae, hole.pixels, generator, hole.tile).repeat(samples, 1, 1, 1)
+    )
     noise = torch.randn((samples, found.latent_channels, *cells.shape[-2:]), generator=generator)
+    noise = offset(noise, noise_offset, generator)
     if pure or clean is None:
         latents = noise * schedule.scheduler.init_noise_sigma
     else:
         latents = schedule.start(clean, noise)
     if sees:
-        seen = encode(model.vae, hole.surroundings(), generator)
+        seen = encode(model.vae, hole.surroundings(), generator, hole.tile)
         beside = torch.cat([cells, seen], dim=1).repeat(samples, 1, 1, 1)
         return Start(latents=latents, beside=beside)
     assert clean is not None  # noqa: S101 - left out only where the UNet sees

@@ -20,7 +20,7 @@ from ..engine.device import out_of_memory_said
 from ..engine.handing import Handed, part
 from ..engine.images import to_images, to_pixels
 from ..engine.inpainting import Start, check_fills, fill
-from ..engine.latents import Mosaic, decode, encode, lay_windows, noise
+from ..engine.latents import Mosaic, decode, encode, lay_windows, noise, offset
 from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
 from .background import cut_out
@@ -101,19 +101,22 @@ def _start(
     node: Node | Work, model: LoadedModel, schedule: Schedule, generator: torch.Generator, progress: Progress
 ) -> Start:
     """Give the noisy latents to begin with, and what a part that is repainted needs besides."""
-    samples = progress.bench.plan.samples
+    plan, tile = progress.bench.plan, progress.tile
+    samples, shift = plan.samples, plan.noise_offset
     if isinstance(node, Work):
-        start = fill(model, schedule, node.hole(), samples, generator)
+        start = fill(model, schedule, replace(node.hole(), tile=tile), samples, generator, shift)
         progress.tick("encoding the image")
         progress.tick("encoding the mask")
         return start
     if node.image is None:
         drawn = noise(samples, model.vae.config.latent_channels, canvas_px(node), generator)
+        drawn = offset(drawn, shift, generator)
         return Start(latents=drawn * schedule.scheduler.init_noise_sigma)
-    encoded = encode(model.vae, to_pixels([input_image(node)]), generator)
+    encoded = encode(model.vae, to_pixels([input_image(node)]), generator, tile)
     progress.tick("encoding the image")
     repeated = encoded.repeat(samples, 1, 1, 1)
-    return Start(latents=schedule.start(repeated, torch.randn(repeated.shape, generator=generator)))
+    drawn = offset(torch.randn(repeated.shape, generator=generator), shift, generator)
+    return Start(latents=schedule.start(repeated, drawn))
 
 
 class Progress:
@@ -128,6 +131,7 @@ class Progress:
         mosaic: Mosaic,
     ) -> None:
         self.bench = bench
+        self.tile = mosaic.tile
         self._finish = finish
         self._vae = model.vae
         self._schedule = schedule
@@ -173,4 +177,4 @@ class Progress:
         return pictures
 
     def _pictures(self, latents: torch.Tensor) -> tuple[Image.Image, ...]:
-        return tuple(self._finish(image) for image in to_images(decode(self._vae, latents)))
+        return tuple(self._finish(image) for image in to_images(decode(self._vae, latents, self.tile)))

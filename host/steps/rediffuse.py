@@ -19,6 +19,7 @@ from ..engine.images import to_images, to_pixels
 from ..engine.latents import decode, encode, lay_windows
 from ..engine.patching import patched
 from ..engine.schedule import Schedule, lay_out
+from ..engine.seamless import Axes
 from ..geometry import round_up
 from .control import following
 from .diffuse import scheduler_spec
@@ -34,6 +35,7 @@ class Redrawing:
     size_px: int
     task: str
     scores: tuple[float, float] | None = None
+    tile: Axes = (False, False)  # where the picture goes on at its other end
 
 
 def rediffuse(step: Rediffuse, frame: Frame, bench: Bench) -> Frame:
@@ -41,7 +43,8 @@ def rediffuse(step: Rediffuse, frame: Frame, bench: Bench) -> Frame:
 
     The same as asking for image-to-image with the enlarged picture as `image` and the same seed.
     """
-    redrawing = Redrawing(settings=step.settings, size_px=bench.plan.size, task=step.why)
+    plan = bench.plan
+    redrawing = Redrawing(settings=step.settings, size_px=plan.size, task=step.why, tile=plan.tile)
     images = []
     with patched(step.model, bench) as model:
         for image in frame.images:
@@ -54,7 +57,12 @@ def redrawn(how: Redrawing, image: Image.Image, model: LoadedModel, bench: Bench
     """Draw over one picture, from the job's seed; what is transparent stays so."""
     settings, plan = how.settings, bench.plan
     size_px = round_up(image.height, CELL_PX), round_up(image.width, CELL_PX)
-    chunking = Chunking(size_px=how.size_px, stride_px=settings.chunking_size, blur_px=settings.chunking_blur)
+    chunking = Chunking(
+        size_px=how.size_px,
+        stride_px=settings.chunking_size,
+        blur_px=settings.chunking_blur,
+        tile=how.tile,
+    )
     device = check_draws(model).device
     mosaic = lay_windows(size_px, chunking, device)
     words = plan.wording(model.spec, settings.negative_prompt, settings.prompt)
@@ -74,11 +82,11 @@ def redrawn(how: Redrawing, image: Image.Image, model: LoadedModel, bench: Bench
     picture = fill_up(image.convert("RGB"), size_px)
     if settings.control is not None:
         guides, mosaic = following(settings.control, picture, model, (guides, mosaic), bench)
-    encoded = encode(model.vae, to_pixels([picture]), generator)
+    encoded = encode(model.vae, to_pixels([picture]), generator, how.tile)
     count.tick()
     latents = schedule.start(encoded, torch.randn(encoded.shape, generator=generator))
     clean = denoise(latents.to(device), model.unet, schedule, guides, mosaic, count)
-    (drawn,) = to_images(decode(model.vae, clean))
+    (drawn,) = to_images(decode(model.vae, clean, how.tile))
     count.tick()
     return _as_it_was(drawn, image)
 

@@ -19,6 +19,7 @@ from ..engine.device import out_of_memory_said
 from ..engine.handing import Handed, go_on
 from ..engine.latents import lay_windows
 from ..engine.patching import patched
+from ..engine.seamless import resized
 from .background import cut_out
 from .canvas import cropped
 from .diffuse import Progress, scheduler_spec
@@ -47,16 +48,17 @@ def refine(step: Refine, frame: Frame, bench: Bench) -> Frame:
 
 def _refined(step: Refine, image: Image.Image, model: LoadedModel, bench: Bench) -> Image.Image:
     node, refining = step.node, step.refining
-    size = Refining.enlarged(image.width, image.height, step.size_px)
-    taken = image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+    tile = bench.plan.tiled(node)
+    size = Refining.enlarged(image.width, image.height, step.size_px, tile)
+    taken = resized(image, size, tile)
     redrawing = Redrawing(
         settings=_as_rediffusion(node, refining, bench),
         size_px=step.size_px,
         task="refining",
         scores=refining.scores,
+        tile=tile,
     )
-    drawn = redrawn(redrawing, taken, model, bench)
-    return drawn if drawn.size == image.size else drawn.resize(image.size, Image.Resampling.LANCZOS)
+    return resized(redrawn(redrawing, taken, model, bench), image.size, tile)
 
 
 def _kept(
