@@ -10,6 +10,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -92,7 +93,8 @@ class ImageInbox:
     def _stored(self, data: bytes) -> ImageRef:
         digest = hashlib.sha256(data).hexdigest()
         target = self._folders.inputs / f"{digest}.png"
-        if target.is_file():
+        with suppress(FileNotFoundError):  # not here, or swept at this moment
+            os.utime(target)  # sent again, so not to be swept
             with Image.open(target) as known:
                 return _ref(target, known, digest)
         picture = _decoded(data, self._settings.max_image_pixels)

@@ -70,6 +70,7 @@ def _opened(stack: ExitStack, folders: Folders, plugins_file: Path | None, bound
 
     from .app import build_app
     from .entities import open_database, torn_said
+    from .leftovers import sweeping
     from .settings_store import SettingsStore
     from .store import PonyJobStore, database_file
 
@@ -88,6 +89,7 @@ def _opened(stack: ExitStack, folders: Folders, plugins_file: Path | None, bound
     server = listen(app, bound, threads=threads, body_limit=lambda: host.settings.max_body_bytes)
     stack.callback(finish, server)
     host.start()
+    stack.enter_context(sweeping(folders.inputs, records))
     return server
 
 

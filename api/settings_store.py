@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from pony.orm import db_session
-from stretto.host.errors import ConfigurationError, UnsupportedError
+from stretto.host.errors import ConfigurationError, Fault, UnsupportedError
 from stretto.host.settings import Settings
 
 from .entities import Records
@@ -47,10 +47,14 @@ class SettingsStore:
         return settings
 
     def change(
-        self, payload: Mapping[str, object], use: Callable[[Settings], None] = lambda _settings: None
+        self,
+        payload: Mapping[str, object],
+        use: Callable[[Settings], None] = lambda _settings: None,
+        misfits: Callable[[Mapping[str, object]], Iterable[Fault]] = lambda _given: (),
     ) -> Settings:
         """Check and keep any subset of the settings, hand all of them to `use`, and give them.
 
+        `misfits` gets those that were given and says what is wrong with them beyond type and range.
         Unknown keys are logged. Raises InvalidRequestError with every fault, UnsupportedError for `auth`.
         """
         unknown = [key for key in payload if key not in NAMES]
@@ -58,7 +62,7 @@ class SettingsStore:
             _log.info("settings that are not known here are ignored: %s", shown(", ".join(unknown)))
         given = {name: _normal(name, payload[name]) for name in NAMES if name in payload}
         asked, faults = checked(Settings, given)
-        refuse(Settings, faults)
+        refuse(Settings, [*faults, *misfits(given)])
         if asked is not None and asked.auth:
             raise UnsupportedError(
                 "auth: this release has no users yet, so it cannot be switched on; leave it out, or send false"

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stretto.host.errors import BadRequestError, Fault, NotFoundError
 
 from ..routing import Call, Data, Reply, Route
+
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
 
 __all__ = ["ROUTES"]
 
@@ -17,7 +25,18 @@ def show_settings(call: Call) -> Reply:
 def change_settings(call: Call) -> Reply:
     """Change any subset of the settings and give them all."""
     services = call.services
-    return Data(asdict(services.settings.change(call.body(), services.host.update_settings)))
+    misfits = partial(_misfits, services.host)
+    return Data(asdict(services.settings.change(call.body(), services.host.update_settings, misfits)))
+
+
+def _misfits(host: Host, given: Mapping[str, object]) -> Iterator[Fault]:
+    """Find a model that is not here: every invocation that names none would be refused."""
+    name = given.get("model")
+    if isinstance(name, str):
+        try:
+            host.resolve_model(name, kinds=("diffusers", "checkpoint"))
+        except (BadRequestError, NotFoundError) as error:
+            yield Fault(field="model", message=str(error))
 
 
 ROUTES = (

@@ -49,3 +49,14 @@ def test_authentication_is_501(still):
     answer = still.client.post("/api/settings", {"auth": True})
     assert answer.status == 501
     assert answer.json["errors"][0]["title"] == "NotImplementedError"
+
+
+def test_a_model_that_is_not_here_is_refused_by_name(still):
+    before = still.client.get("/api/settings").data
+    answer = still.client.post("/api/settings", {"model": "nope", "max_queued_invocations": -1})
+    assert answer.status == 400
+    assert [detail.split(":")[0] for detail in answer.details] == ["max_queued_invocations", "model"]
+    assert "nope" in answer.details[1]
+    assert still.client.post("/api/settings", {"model": "../../etc/passwd"}).status == 400
+    assert still.client.get("/api/settings").data == before
+    assert still.client.post("/api/settings", {"model": "starter"}).data["model"] == "starter"
