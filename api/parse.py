@@ -13,6 +13,7 @@ from stretto.host.errors import Fault, InvalidRequestError
 from .controls import list_controls, take_control_images, with_control_images
 from .fields import MAX_ITEMS, checked, hints_of, refuse, shown
 from .inbox import ImageInbox
+from .tiling import tile_axes
 
 __all__ = ["ALIASES", "parse_invocation"]
 
@@ -41,6 +42,9 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     for name, value in given.items():
         if name in ADAPTERS:
             values[name] = _adapters(value)
+        elif name == "tile":
+            values[name], more = tile_axes(value)
+            faults += more
         elif name not in IMAGES:
             values[name] = _listed(name, value)
     nodes = values.pop("nodes", None)

@@ -97,6 +97,8 @@ MEANINGS = {
     "multi_scheduler": "The scheduler where the image has more than one window.",
     "chunking_size": "How far windows move, in pixels; 0 draws in one window.",
     "chunking_blur": "Over how many pixels windows are blended.",
+    "noise_offset": "How much all of the noise may be shifted, channel by channel: darker and brighter images than without. Try 0.1.",
+    "tile": "Make the image seamless, so that copies can be laid beside each other: true, `\"x\"`, `\"y\"`, or `[x, y]` with true or false for each axis.",
     "image": "An image to start from: a data URI, or a path in the server's `images` or `inputs` folder.",
     "strength": "How far to go from `image`: 0 keeps it, 1 forgets it.",
     "fit": "How `image` is brought to `width` and `height`.",

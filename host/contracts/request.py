@@ -93,6 +93,8 @@ class InvocationRequest:
     multi_scheduler: str | None = None
     chunking_size: Stride | None = None
     chunking_blur: Stride | None = None
+    noise_offset: Unit = 0.0
+    tile: tuple[bool, bool] = (False, False)  # x, y
     # input images
     image: ImageRef | None = None
     mask: ImageRef | None = None

@@ -20,6 +20,7 @@ from .drawing import draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
 from .model import check_base, find_base, pick_precision, pick_schedulers, pick_vae
 from .repeats import check_repeats
+from .seamless import check_seamless
 from .safety import resolve_checker
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
@@ -68,6 +69,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     over = Drawer(family=drawing.finish.weights.family, offer=None) if drawing.finish.weights else None
     stages = _stages(draft, canvas, prompts, over)
     remover = pick_remover(draft.host, draft.fault) if request.remove_background else None
+    check_seamless(draft, canvas)
     check_extent(draft, canvas, drawing.windows)
     check_repeats(request, draft.weights, draft.fault)
     if draft.faults:
@@ -104,6 +106,8 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         inversion=request.inversion,
         clip_skip=request.clip_skip,
         iterations=request.iterations,
+        tile=request.tile,
+        noise_offset=request.noise_offset,
         notes=tuple(draft.notes),
     )
 

@@ -50,10 +50,10 @@ def lay_canvas(draft: Draft) -> Canvas:
     return Canvas(width=width, height=height, size=size, stride=stride, blur=blur)
 
 
-def windows_over(node: Node, side_px: int, stride_px: int) -> int:
-    """Count the windows of `side_px` over what is drawn of a node."""
+def windows_over(node: Node, side_px: int, stride_px: int, tile: tuple[bool, bool] = (False, False)) -> int:
+    """Count the windows of `side_px` over what is drawn of a node, which is seamless on the axes of `tile`."""
     height, width = (side // CELL_PX for side in node.canvas_px)
-    return window_count(height, width, side_px // CELL_PX, stride_px // CELL_PX)
+    return window_count(height, width, side_px // CELL_PX, stride_px // CELL_PX, tile)
 
 
 def check_extent(draft: Draft, canvas: Canvas, windows: int) -> None:

@@ -44,8 +44,8 @@ def merged_prompts(draft: Draft) -> tuple[str, str]:
 def draw_whole(draft: Draft, canvas: Canvas, prompts: tuple[str, str]) -> Drawing:
     """Plan the one node of a request that names none: the whole canvas."""
     request, voice = draft.request, draft.voice
-    # a part that is drawn by itself would need its part of every control image
-    cropped = request.crop_inpaint and not asked_controls(request)
+    # a part that is drawn by itself would need its part of every control image, and sees no other end
+    cropped = request.crop_inpaint and not asked_controls(request) and not any(request.tile)
     whole = replace(request, crop_inpaint=cropped)
     node = with_background(_node(request, canvas, prompts), request, voice)
     base = Base(weights=draft.weights, offer=draft.offer, size_px=canvas.size)
@@ -54,7 +54,7 @@ def draw_whole(draft: Draft, canvas: Canvas, prompts: tuple[str, str]) -> Drawin
     drawn = Drawn(weights=draft.weights, size_px=canvas.size, stride_px=canvas.stride)
     finish = finisher(request, draft.host, drawn, voice)
     node = finish.of(node)
-    windows = windows_over(node, filling.side_px, canvas.stride)
+    windows = windows_over(node, filling.side_px, canvas.stride, request.tile)
     return Drawing(nodes=(node,), filling=filling, finish=finish, windows=windows)
 
 

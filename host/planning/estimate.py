@@ -22,7 +22,8 @@ def scheduled_steps(node: Node) -> int:
 def chunk_count(plan: Plan, node: Node) -> int:
     """Say how many windows cover a node's canvas at every step."""
     height, width = (side // CELL_PX for side in node.canvas_px)
-    return window_count(height, width, plan.engine_px(node) // CELL_PX, plan.chunking_size // CELL_PX)
+    size, stride = plan.engine_px(node) // CELL_PX, plan.chunking_size // CELL_PX
+    return window_count(height, width, size, stride, plan.tiled(node))
 
 
 def progress_ticks(plan: Plan, unet_calls: int | None = None) -> int:
@@ -54,7 +55,8 @@ def drawn_over(plan: Plan) -> tuple[DrawnOver, ...]:
         chunks = steps = 0
         if stage.diffusion is not None:
             cells = round_up(height, CELL_PX) // CELL_PX, round_up(width, CELL_PX) // CELL_PX
-            chunks = window_count(*cells, plan.size // CELL_PX, stage.diffusion.chunking_size // CELL_PX)
+            stride = stage.diffusion.chunking_size // CELL_PX
+            chunks = window_count(*cells, plan.size // CELL_PX, stride, plan.tile)
             steps = int(stage.diffusion.num_inference_steps * stage.diffusion.strength)
         found.append(DrawnOver(width=width, height=height, chunks=chunks, steps=steps))
     return tuple(found)
@@ -71,7 +73,8 @@ def _refined_ticks(plan: Plan, node: Node) -> int:
     """Count what it is to refine a node's pictures, each by itself; latents taken over are counted already."""
     if node.refining is None or node.parted_at is not None or plan.refiner_size is None:
         return 0
-    width, height = Refining.enlarged(node.width, node.height, plan.refiner_size)
+    tile = plan.tiled(node)
+    width, height = Refining.enlarged(node.width, node.height, plan.refiner_size, tile)
     cells = round_up(height, CELL_PX) // CELL_PX, round_up(width, CELL_PX) // CELL_PX
-    chunks = window_count(*cells, plan.refiner_size // CELL_PX, plan.chunking_size // CELL_PX)
+    chunks = window_count(*cells, plan.refiner_size // CELL_PX, plan.chunking_size // CELL_PX, tile)
     return plan.samples * chunks * (node.refining.steps(node.num_inference_steps) + 2)
