@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stretto.host.errors import Fault, InvalidRequestError
 
@@ -12,11 +12,13 @@ from .fields import shown
 
 if TYPE_CHECKING:
     from stretto.host.contracts.images import ImageRef
-    from stretto.host.contracts.request import InvocationRequest
+    from stretto.host.contracts.request import InvocationRequest, NodeRequest
 
     from .inbox import ImageInbox
 
 __all__ = ["list_controls", "take_control_images", "with_control_images"]
+
+Asking = TypeVar("Asking", "InvocationRequest", "NodeRequest")
 
 LIST = "controlnets"
 
@@ -36,13 +38,13 @@ def list_controls(values: dict[str, object]) -> list[object]:
 
 
 def take_control_images(
-    sources: list[object], images: ImageInbox
+    sources: list[object], images: ImageInbox, prefix: str = ""
 ) -> tuple[list[ImageRef | None], list[Fault]]:
     """Take in the images that the objects of the list name; gives every fault."""
     taken: list[ImageRef | None] = []
     faults: list[Fault] = []
     for position, source in enumerate(sources):
-        field = f"{LIST}[{position}].image"
+        field = f"{prefix}{LIST}[{position}].image"
         taken.append(None)
         if source is None:
             continue
@@ -56,10 +58,10 @@ def take_control_images(
     return taken, faults
 
 
-def with_control_images(request: InvocationRequest, taken: list[ImageRef | None]) -> InvocationRequest:
+def with_control_images(asking: Asking, taken: list[ImageRef | None]) -> Asking:
     """Give each ControlNet of the list its image."""
-    pairs = zip(request.controlnets, taken, strict=True)
-    return replace(request, controlnets=tuple(replace(one, image=image) for one, image in pairs))
+    pairs = zip(asking.controlnets, taken, strict=True)
+    return replace(asking, controlnets=tuple(replace(one, image=image) for one, image in pairs))
 
 
 def _listed(value: object) -> list[object]:

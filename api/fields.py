@@ -24,6 +24,7 @@ T = TypeVar("T")
 MAX_FAULTS = 50  # reported of one body
 MAX_ITEMS = 64  # in any list of a body
 SHOWN_CHARACTERS = 60
+SHOWN_NAMES = 8
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
 
 
@@ -110,7 +111,9 @@ def expected(hint: Any) -> str:
     if origin is tuple:
         return f"a list, each {expected(get_args(plain)[0])}"
     if is_dataclass(plain):
-        return f"an object with {', '.join(field.name for field in fields(plain))}"
+        names = [field.name for field in fields(plain)]
+        more = ", ..." if len(names) > SHOWN_NAMES else ""
+        return f"an object with {', '.join(names[:SHOWN_NAMES])}{more}"
     word = WORDS.get(origin or plain, "of a known type")
     low = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
     high = next((bound.le for bound in bounds if isinstance(bound, Le)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, get_origin
+from typing import get_origin
 
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import Fault, InvalidRequestError
@@ -13,7 +13,8 @@ from stretto.host.errors import Fault, InvalidRequestError
 from .controls import list_controls, take_control_images, with_control_images
 from .fields import MAX_ITEMS, checked, hints_of, refuse, shown
 from .inbox import ImageInbox
-from .tiling import tile_axes
+from .nodes import take_nodes
+from .pictures import IMAGES, take_pictures
 
 __all__ = ["ALIASES", "parse_invocation"]
 
@@ -21,7 +22,6 @@ _log = logging.getLogger(__name__)
 
 # other releases' words -> ours; the word itself wins when both are there
 ALIASES = {"inference_steps": "num_inference_steps", "checkpoint": "model"}
-IMAGES = ("image", "mask", "control_image")
 ADAPTERS = ("lora", "lycoris", "inversion")
 # filled by the API, never by a caller
 INTERNAL = ("defaults",)
@@ -34,7 +34,7 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     fault, its field and what the field takes.
     """
     given = _known(payload)
-    pictures, faults = _pictures(given, images)
+    pictures, faults = take_pictures(given, images)
     sources = list_controls(given)
     controls, more = take_control_images(sources[:MAX_ITEMS], images)
     faults += more
@@ -42,14 +42,11 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     for name, value in given.items():
         if name in ADAPTERS:
             values[name] = _adapters(value)
-        elif name == "tile":
-            values[name], more = tile_axes(value)
-            faults += more
         elif name not in IMAGES:
             values[name] = _listed(name, value)
     nodes = values.pop("nodes", None)
     request, found = checked(InvocationRequest, values)
-    taken, more = _nodes(nodes, images)
+    taken, more = take_nodes(nodes, images)
     refuse(InvocationRequest, [*faults, *found, *more])
     assert request is not None  # noqa: S101  # `refuse` raised otherwise
     return replace(with_control_images(request, controls), nodes=taken, **pictures)
@@ -83,33 +80,3 @@ def _without_nulls(item: object) -> object:
     if not isinstance(item, dict):
         return item
     return {key: value for key, value in item.items() if value is not None}
-
-
-def _pictures(
-    given: Mapping[str, object], images: ImageInbox, prefix: str = ""
-) -> tuple[dict[str, Any], list[Fault]]:
-    taken: dict[str, Any] = {}
-    faults: list[Fault] = []
-    for name in IMAGES:
-        source = given.get(name)
-        if source is None:
-            continue
-        if not isinstance(source, str):
-            faults.append(Fault(field=prefix + name, message=f"{shown(source)} is not a data URI or a path"))
-            continue
-        try:
-            taken[name] = images.take(source, prefix + name)
-        except InvalidRequestError as error:
-            faults += error.faults
-    return taken, faults
-
-
-def _nodes(value: object, images: ImageInbox) -> tuple[tuple[dict[str, Any], ...], list[Fault]]:
-    # Only the pictures of nodes are taken here; their other words are planning's.
-    made, faults = checked(InvocationRequest, {} if value is None else {"nodes": value})
-    taken: list[dict[str, Any]] = []
-    for position, node in enumerate(made.nodes if made else ()):
-        pictures, more = _pictures(node, images, f"nodes[{position}].")
-        faults += more
-        taken.append({key: item for key, item in node.items() if item is not None} | pictures)
-    return tuple(taken), faults

@@ -13,7 +13,7 @@ from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
 from .record import node_json, upscale_json
 from .refining import Refining
-from .request import Adapter, Anchor, Fit
+from .request import Adapter, Anchor, Fit, RegionMode
 
 __all__ = [
     "Bounds",
@@ -24,6 +24,7 @@ __all__ = [
     "Plan",
     "Preprocessing",
     "Rediffusion",
+    "Remainder",
     "Remover",
     "UpscaleStage",
 ]
@@ -78,6 +79,7 @@ class Control:
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    of_child: bool = False  # follows the picture of the node's first child instead of the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,9 @@ class Node:
     draw_height: int | None = None
     refining: Refining | None = None  # by the plan's refiner; None: as it is drawn
     controls: tuple[Control, ...] = ()
+    children: tuple[Node, ...] = ()  # drawn first, one picture; that of the first is used as the image
+    paste: bool = False  # nothing is drawn: the image is laid as it is
+    seed_offset: int = 0  # from the plan's seed
 
     @property
     def paints(self) -> bool:
@@ -176,6 +181,14 @@ class Remover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remainder:
+    """What nodes leave empty is painted as `node` says, reaching `feather_px` into what they drew."""
+
+    node: Node
+    feather_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The whole invocation with every choice made."""
 
@@ -196,6 +209,9 @@ class Plan:
     vae_name: str | None = None
     precision: Precision | None = None  # None: the best that the device has
     upscale: tuple[UpscaleStage, ...] = ()
+    region_mode: RegionMode = "paste"  # "latent": prompt regions are denoised together
+    remainder: Remainder | None = None  # None: nodes leave nothing empty, or it stays so
+    remove_background: bool = False  # of the whole picture, when its nodes are laid
     remover: Remover | None = None  # for every node with remove_background
     lora: tuple[Adapter, ...] = ()
     lycoris: tuple[Adapter, ...] = ()

@@ -28,11 +28,13 @@ def node_json(node: Node) -> dict[str, Any]:
         **refining_json(node.refining),
         "remove_background": node.remove_background,
         "scale_to_model_size": node.scale_to_model_size,
-        "image": _image_json(node.image),
+        "image": 0 if node.image and node.children else _image_json(node.image),
         "mask": _image_json(node.mask),
-        "control_image": _one_or_all([_image_json(control.image) for control in node.controls]),
+        "control_image": _one_or_all(
+            [0 if control.of_child else _image_json(control.image) for control in node.controls]
+        ),
         "process_control_image": all(control.preprocessing for control in node.controls),
-        "children": [],
+        "children": [node_json(child) for child in node.children],
         "bounds": node.bounds.to_json(),
     }
 

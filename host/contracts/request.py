@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MaxLen
 
 from .images import ImageRef
 
-__all__ = ["Adapter", "ControlRequest", "InvocationRequest"]
+__all__ = ["Adapter", "ControlRequest", "InvocationRequest", "NodeRequest", "RegionMode"]
 
 Anchor = Literal[
     "top-left", "top-center", "top-right",
@@ -22,12 +22,16 @@ Anchor = Literal[
 ]  # fmt: skip
 Fit = Literal["actual", "contain", "cover", "stretch"]
 Outscale = Literal[1, 2, 4, 8, 16]
+RegionMode = Literal["paste", "latent"]
 Pixels = Annotated[int, Ge(8), Le(16384)]
 Prompt = Annotated[str, MaxLen(20000)]
 Unit = Annotated[float, Ge(0.0), Le(1.0)]
 Guidance = Annotated[float, Ge(0.0), Le(100.0)]
 Steps = Annotated[int, Ge(1), Le(1000)]
 Stride = Annotated[int, Ge(0), Le(16384)]
+Place = Annotated[int, Ge(-16384), Le(16384)]
+Extent = Annotated[int, Ge(1), Le(16384)]
+Score = Annotated[float, Ge(0.0), Le(10.0)]
 # SDXL's second text encoder has 32 layers, and no other one more.
 ClipSkip = Annotated[int, Ge(0), Le(31)]
 # Numpy's and torch's generators take 64-bit seeds; JSON numbers are exact to 2**53.
@@ -56,6 +60,50 @@ class ControlRequest:
     end: Unit = 1.0
     process: bool | None = None
     invert: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRequest:
+    """One entry of `nodes`: a rectangle of the canvas and what is drawn or laid there.
+
+    What is None is taken from the invocation.
+    """
+
+    x: Place = 0
+    y: Place = 0
+    w: Extent | None = None  # of the image, if there is one
+    h: Extent | None = None
+    prompt: Prompt | None = None
+    negative_prompt: Prompt | None = None
+    image: ImageRef | None = None
+    mask: ImageRef | None = None
+    invert_mask: bool = False
+    fit: Fit | None = None
+    anchor: Anchor | None = None
+    # what is done with the image; laid as it is if nothing
+    infer: bool = False
+    inpaint: bool | None = None  # if there is a mask
+    control: bool | None = None  # if a ControlNet is named
+    strength: Unit | None = None
+    control_image: ImageRef | None = None
+    controlnet: str | None = None
+    controlnets: tuple[ControlRequest, ...] = ()
+    conditioning_scale: Annotated[float, Ge(0.0), Le(10.0)] | None = None
+    process_control_image: bool | None = None
+    invert: bool = False
+    remove_background: bool = False
+    fill_background: bool = False
+    scale_to_model_size: bool = True
+    crop_inpaint: bool | None = None
+    inpaint_feather: Annotated[int, Ge(0), Le(1024)] | None = None
+    seed: Seed | None = None
+    num_inference_steps: Steps | None = None
+    guidance_scale: Guidance | None = None
+    refiner_start: Unit | None = None
+    refiner_strength: Unit | None = None
+    refiner_guidance_scale: Guidance | None = None
+    refiner_aesthetic_score: Score | None = None
+    refiner_negative_aesthetic_score: Score | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +141,6 @@ class InvocationRequest:
     multi_scheduler: str | None = None
     chunking_size: Stride | None = None
     chunking_blur: Stride | None = None
-    noise_offset: Unit = 0.0
-    tile: tuple[bool, bool] = (False, False)  # x, y
     # input images
     image: ImageRef | None = None
     mask: ImageRef | None = None
@@ -113,7 +159,8 @@ class InvocationRequest:
     scale_to_model_size: bool = False
     crop_inpaint: bool = True
     inpaint_feather: Annotated[int, Ge(0), Le(1024)] = 32
-    nodes: tuple[dict[str, Any], ...] = ()
+    nodes: tuple[NodeRequest, ...] = ()
+    region_mode: RegionMode = "paste"
     # refining and upscaling
     refiner_start: Unit | None = None
     refiner_strength: Unit = 0.3

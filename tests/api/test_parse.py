@@ -9,7 +9,7 @@ import logging
 import pytest
 from stretto.api.inbox import ImageInbox
 from stretto.api.parse import parse_invocation
-from stretto.host.contracts.request import Adapter, InvocationRequest
+from stretto.host.contracts.request import Adapter, ControlRequest, InvocationRequest, NodeRequest
 from stretto.host.errors import InvalidRequestError
 from stretto.host.settings import Settings
 
