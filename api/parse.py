@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from typing import get_origin
 
 from stretto.host.contracts.request import InvocationRequest
-from stretto.host.errors import Fault, InvalidRequestError
 
 from .controls import list_controls, take_control_images, with_control_images
 from .fields import MAX_ITEMS, checked, hints_of, refuse, shown

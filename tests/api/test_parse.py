@@ -69,7 +69,24 @@ COERCED = [
     ({"inference_steps": 12, "num_inference_steps": None}, "num_inference_steps", 12),
     ({"checkpoint": "x.ckpt"}, "model", "x.ckpt"),
     ({"nodes": []}, "nodes", ()),
-    ({"nodes": [{"x": 0, "w": None, "prompt": "a"}]}, "nodes", ({"x": 0, "prompt": "a"},)),
+    ({"nodes": [{"x": "-8", "w": None, "prompt": "a"}]}, "nodes", (NodeRequest(x=-8, prompt="a"),)),
+    (
+        {"nodes": [{"inference_steps": "5", "invert_control_image": 1, "width": 8, "bogus": 1, "type": "x"}]},
+        "nodes",
+        (NodeRequest(num_inference_steps=5, invert=True, w=8),),
+    ),
+    (
+        {"nodes": [{"controlnet": ["tile", {"controlnet": "canny", "scale": 0.5}]}]},
+        "nodes",
+        (
+            NodeRequest(
+                controlnets=(
+                    ControlRequest(controlnet="tile"),
+                    ControlRequest(controlnet="canny", scale=0.5),
+                )
+            ),
+        ),
+    ),
     ({"intermediates": False}, "intermediates", False),
 ]
 
@@ -113,7 +130,18 @@ FAULTY = [
     ({"upscale": [4]}, "upscale[0]", "4 is not text"),
     ({"upscale_diffusion_steps": [10, True]}, "upscale_diffusion_steps[1]", "true is not a whole number"),
     ({"nodes": {"x": 0}}, "nodes", "an object with 1 keys is not a list"),
-    ({"nodes": [1]}, "nodes[0]", "1 is not an object"),
+    ({"nodes": [1]}, "nodes[0]", "1 is not an object with x, y, w, h, "),
+    ({"nodes": [{"w": 8}, {"w": "wide"}]}, "nodes[1].w", '"wide" is not a whole number from 1 to 16384'),
+    ({"nodes": [{"w": True}]}, "nodes[0].w", "true is not a whole number"),
+    ({"nodes": [{"strength": 2}]}, "nodes[0].strength", "2 is not a number from 0.0 to 1.0"),
+    ({"nodes": [{"fit": "contian"}]}, "nodes[0].fit", "did you mean 'contain'?"),
+    ({"nodes": [{"controlnets": [{"scale": 1}]}]}, "nodes[0].controlnets[0].controlnet", "is missing"),
+    (
+        {"nodes": [{}, {"controlnets": [{"controlnet": "tile", "image": 7}]}]},
+        "nodes[1].controlnets[0].image",
+        "7 is not a data URI",
+    ),
+    ({"nodes": [{}] * 65}, "nodes", "a list of 65 is too long; at most 64"),
     ({"image": 5}, "image", "5 is not a data URI or a path"),
     ({"nodes": [{}, {"image": {}}]}, "nodes[1].image", "is not a data URI or a path"),
 ]
