@@ -71,7 +71,7 @@ curl -sf http://127.0.0.1:45555/api/settings -d '{"idle_timeout_s": 60}'
 MEANINGS = {
     "model": "A model that a plugin ships, or a file or folder in the model folders; null is the setting `model`.",
     "model_type": "Which kind is meant, if a name could be several.",
-    "size": "The side of a window, and of the image unless `width` and `height` are given; null is the model's own.",
+    "size": "The side of a window, and of the image unless `width` and `height` are given; null is the model's own. Windows are of whole multiples of 8, images of any size.",
     "vae": "A named VAE instead of the model's own.",
     "inpainter": "The model that fills masks; null is the base model itself.",
     "inpainter_size": "The side of its windows; null is `size`, or its own if it is of another family.",

@@ -18,10 +18,11 @@ from .defaults import offer_of, refuse_unsupported, with_offer, with_stored
 from .draft import Draft
 from .drawing import draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
+from .fillers import check_filler
 from .model import check_base, find_base, pick_precision, pick_schedulers, pick_vae
 from .repeats import check_repeats
-from .seamless import check_seamless
 from .safety import resolve_checker
+from .seamless import check_seamless
 
 __all__ = ["CorePlanning", "build_plan", "draw_seed"]
 
@@ -72,6 +73,8 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     check_seamless(draft, canvas)
     check_extent(draft, canvas, drawing.windows)
     check_repeats(request, draft.weights, draft.fault)
+    check_filler(draft, drawing.nodes, stages)
+    checker = resolve_checker(request, draft.host, draft.fault, draft.notes.append)
     if draft.faults:
         raise InvalidRequestError(draft.faults)
     return Plan(

@@ -35,8 +35,8 @@ def lay_canvas(draft: Draft) -> Canvas:
     size = round_up(asked, CELL_PX)
     if size != asked:
         draft.notes.append(f"size {asked} was raised to {size}, a multiple of {CELL_PX}")
-    width = request.width or (image.width if image else size)
-    height = request.height or (image.height if image else size)
+    width = request.width or (image.width if image else asked)
+    height = request.height or (image.height if image else asked)
     full = round_up(width, CELL_PX), round_up(height, CELL_PX)
     if full != (width, height):
         draft.notes.append(

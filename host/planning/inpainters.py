@@ -13,11 +13,12 @@ from ..contracts.specs import ModelOffer
 from ..errors import BadRequestError, NotFoundError, WeightsError
 from ..geometry import round_up
 from .defaults import offer_of, size_px
+from .fillers import SEES_MASKS
 from .masks import Sides, Voice, settled
 
 __all__ = ["Base", "Filling", "find_beside", "inpainter", "settle", "told"]
 
-DRAWS, SEES_MASKS = 4, 9  # channels of a UNet
+DRAWS = 4  # channels of a UNet that is told nothing of masks
 # The files (or folders) that Stable Diffusion 1.5 and its inpainting model are known by, without suffix.
 BASES = ("v1-5-pruned", "v1-5-pruned-emaonly", "stable-diffusion-v1-5")
 INPAINTERS = ("sd-v1-5-inpainting", "stable-diffusion-v1-5-inpainting", "stable-diffusion-inpainting")
@@ -87,6 +88,8 @@ def find_beside(
     That is `<its name>-inpainting`; else, for an offspring of Stable Diffusion 1.5, the inpainting
     model of 1.5 with what the offspring has learnt beyond 1.5 added (both files must be here).
     """
+    if base.in_channels == SEES_MASKS:  # an inpainting model was named as the model
+        return base, None
     if offer is not None:  # a plugin's model, related to none of these
         return None, None
     own = _first((f"{_stem(base)}-inpainting",), SEES_MASKS, base, host)

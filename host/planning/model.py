@@ -11,11 +11,11 @@ from ..contracts.request import InvocationRequest
 from ..contracts.specs import VaeSpec
 from ..errors import BadRequestError, Fault, InvalidRequestError, NotFoundError
 from .draft import Draft
+from .fillers import SEES_MASKS
 
 __all__ = ["check_base", "find_base", "pick_precision", "pick_schedulers", "pick_vae"]
 
 LATENT_CHANNELS = 4
-INPAINTING_CHANNELS = 9
 PRECISIONS = {
     "float32": Precision.FLOAT32,
     "full": Precision.FLOAT32,
@@ -53,11 +53,7 @@ def check_base(draft: Draft) -> None:
         draft.fault(
             "model", f"{called} is an SDXL refiner, which only finishes pictures; name an SDXL base model"
         )
-    elif weights.in_channels == INPAINTING_CHANNELS:
-        draft.fault(
-            "model", f"{called} is an inpainting model, which fills masked parts; name its base model"
-        )
-    elif weights.in_channels != LATENT_CHANNELS:
+    elif weights.in_channels not in (LATENT_CHANNELS, SEES_MASKS):
         draft.fault("model", f"{called} takes {weights.in_channels} input channels; a base model takes 4")
 
 

@@ -179,9 +179,10 @@ def test_an_odd_canvas_stays_as_asked_and_says_how_it_is_drawn(view: Any) -> Non
 
 def test_an_odd_size_and_a_tiny_move_are_raised(view: Any) -> None:
     plan = plan_of(view, size=500, chunking_size=3)
-    assert (plan.size, plan.width, plan.chunking_size) == (504, 504, 8)
+    assert (plan.size, plan.width, plan.height, plan.chunking_size) == (504, 500, 500, 8)
     assert plan.notes == (
         "size 500 was raised to 504, a multiple of 8",
+        "drawn at 504 x 504, multiples of 8, and cropped to 500 x 500",
         "chunking_size 3 was raised to 8, the smallest move",
     )
 
@@ -284,7 +285,10 @@ def test_methods_without_iterations_are_noted(view: Any) -> None:
         (
             {"model": "fill.safetensors"},
             "model",
-            "'fill.safetensors' is an inpainting model, which fills masked parts; name its base model",
+            (
+                "'fill.safetensors' is an inpainting model, which only fills masked parts; send an image with a mask "
+                "(or with less than the canvas), or name its base model"
+            ),
         ),
         (
             {"model": "edit.safetensors"},

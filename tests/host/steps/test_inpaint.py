@@ -186,3 +186,11 @@ def test_the_same_plan_makes_the_same_picture(studio, reference):
     plan = studio.plan(image=reference(image), mask=reference(mask), inpainter="filler", scheduler="eads")
     one, other = (studio.run(studio.job(plan=plan), order(plan)[:1]).images[0] for _ in range(2))
     assert one.tobytes() == other.tobytes()
+
+
+def test_an_inpainting_model_as_the_model_fills_as_an_inpainter_does(studio, reference, ramp):
+    mask = Image.new("L", ramp.size, 0)
+    mask.paste(255, (16, 16, 48, 48))
+    asked = {"image": reference(ramp), "mask": reference(mask), "num_inference_steps": 2}
+    named, beside = studio.draw(model="filler", **asked), studio.draw(inpainter="filler", **asked)
+    assert named[0].tobytes() == beside[0].tobytes() != ramp.tobytes()
