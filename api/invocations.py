@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from stretto.host.contracts.ports import Job, JobStatus
+from stretto.host.contracts.protocols import WITHHELD
 from stretto.host.runtime.progress import Progress
 
 from .history import InvocationRow
@@ -47,7 +48,7 @@ def _completed(row: InvocationRow, progress: Progress | None) -> dict[str, objec
         "step": total,
         "duration": round(duration, 6),
         "total": total,
-        "images": [f"images/{name}" for name in row.images],
+        "images": [name if name == WITHHELD else f"images/{name}" for name in row.images],
         "rate": rate,
     }
 

@@ -53,7 +53,7 @@ from .contracts.specs import (
     UpscalerSpec,
     VaeSpec,
 )
-from .contracts.steps import Diffuse, Rediffuse, RemoveBackground, Save, Step, Upscale
+from .contracts.steps import CheckSafety, Diffuse, Rediffuse, RemoveBackground, Save, Step, Upscale
 from .errors import StrettoError
 from .hookspecs import hookimpl
 
@@ -62,6 +62,7 @@ __all__ = [
     "BackgroundRemoverSpec",
     "Bench",
     "Bounds",
+    "CheckSafety",
     "Chunking",
     "Control",
     "ControlNetSpec",

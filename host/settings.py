@@ -22,6 +22,7 @@ MODEL_FOLDERS = (
     "upscaler",
     "background",
     "preprocessor",
+    "safety-checker",
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from stretto.host.contracts.protocols import WITHHELD
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import did_you_mean
 
@@ -119,7 +120,7 @@ def invoke_command(
             return
         finished = _draw(host, plan)
     plan = dataclasses.replace(plan, notes=finished.notes)
-    images = [_delivered(place.folders.images / name, out) for name in finished.images]
+    images = [_delivered(place.folders.images / name, out) for name in finished.images if name != WITHHELD]
     if as_json:
         click.echo(json.dumps(_summary(finished, plan, images), indent=2))
     else:
@@ -135,6 +136,7 @@ def _check(source: Source, assignments: tuple[tuple[str, Any], ...]) -> None:
 
 def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Host) -> Plan:
     from stretto.host.planning.replay import found_again
+    from stretto.host.planning.safety import guarded
 
     from ..fields import refuse_half_characters
     from ..inbox import ImageInbox
@@ -142,9 +144,9 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Hos
     from .replay import plan_of_file, plan_of_picture
 
     if source.plan_file is not None:
-        return found_again(plan_of_file(source.plan_file), host)
+        return guarded(found_again(plan_of_file(source.plan_file), host), host)
     if source.replay is not None:
-        return found_again(plan_of_picture(source.replay), host)
+        return guarded(found_again(plan_of_picture(source.replay), host), host)
     payload = {**DEFAULTS, **dict(assignments), "prompt": source.prompt}
     refuse_half_characters(payload)
     inbox = ImageInbox(host.folders, host.settings, allowed_roots=None)
@@ -169,6 +171,7 @@ def _summary(finished: Finished, plan: Plan, images: list[Path]) -> dict[str, An
     return {
         "uuid": finished.job,
         "images": [str(image.absolute()) for image in images],
+        "withheld": finished.images.count(WITHHELD),
         "seed": plan.seed,
         "model": plan.model.name or plan.model.path,
         "duration": round(finished.seconds, 3),
@@ -179,6 +182,8 @@ def _summary(finished: Finished, plan: Plan, images: list[Path]) -> dict[str, An
 def _tell(finished: Finished, plan: Plan, images: list[Path]) -> None:
     for image in images:
         click.echo(f"image    {image}")
+    if withheld := finished.images.count(WITHHELD):
+        click.echo(f"withheld {withheld}, by the safety checker")
     click.echo(f"seed     {plan.seed}")
     click.echo(f"model    {plan.model.name or plan.model.path}")
     click.echo(f"seconds  {finished.seconds:.2f}")

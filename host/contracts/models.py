@@ -31,6 +31,7 @@ class WeightKind(StrEnum):
     UPSCALER = "upscaler"
     BACKGROUND = "background"
     PREPROCESSOR = "preprocessor"
+    SAFETY = "safety-checker"  # the folder of that name is one checker
 
 
 class Role(StrEnum):
@@ -40,6 +41,7 @@ class Role(StrEnum):
     REFINER = "refiner"
     INPAINTER = "inpainter"
     CONTROLNET = "controlnet"
+    SAFETY = "safety"
 
 
 class Precision(StrEnum):

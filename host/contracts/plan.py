@@ -222,6 +222,7 @@ class Plan:
     refiner: WeightFile | None = None
     refiner_size: int | None = None
     patches: tuple[Patch, ...] = ()  # those three, found: in the order in which they are applied
+    checker: WeightFile | None = None  # what withholds unsafe pictures; None: nothing does
     intermediates: bool = True
     image_callback_steps: int = 10
     build_tensorrt: bool = False

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..settings import Folders, Settings
 
 __all__ = [
+    "WITHHELD",
     "BackgroundRemover",
     "Bench",
     "Frame",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+WITHHELD = "nsfw"  # the contract's word for a picture that the safety checker flags
 
 
 class Scheduler(Protocol):
@@ -147,6 +149,7 @@ class Frame:
 
     images: tuple[Image, ...] = ()
     files: tuple[str, ...] = ()
+    flagged: tuple[int, ...] = ()  # the samples that are withheld; blank pictures stand in their places
     handed: Any = None  # unfinished latents, which a refiner goes on with (`host/engine/handing.py`)
 
 

@@ -124,6 +124,7 @@ class InvocationRequest:
     vae: str | None = None
     precision: Literal["float32", "float16", "bfloat16", "full", "half"] | None = None
     build_tensorrt: bool = False
+    safe: bool | None = None
     # what to draw
     prompt: Prompt | None = None
     negative_prompt: Prompt | None = None
@@ -141,6 +142,8 @@ class InvocationRequest:
     multi_scheduler: str | None = None
     chunking_size: Stride | None = None
     chunking_blur: Stride | None = None
+    noise_offset: Unit = 0.0
+    tile: tuple[bool, bool] = (False, False)  # x, y
     # input images
     image: ImageRef | None = None
     mask: ImageRef | None = None

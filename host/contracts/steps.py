@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .models import ModelSpec
+from .models import ModelSpec, WeightFile
 from .plan import Node, Rediffusion, Remover, UpscaleStage
 from .refining import Refining
 
 __all__ = [
+    "CheckSafety",
     "Diffuse",
     "Rediffuse",
     "Refine",
@@ -65,10 +66,18 @@ class RemoveBackground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSafety:
+    """Withhold every picture so far that the safety checker flags."""
+
+    checker: WeightFile
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Save:
     """Write every picture to the image store, with the plan in its text chunks."""
 
     why: str
 
 
-Step = Diffuse | Refine | RemoveBackground | Upscale | Rediffuse | Save
+Step = Diffuse | Refine | RemoveBackground | Upscale | Rediffuse | CheckSafety | Save

@@ -8,13 +8,14 @@ from pathlib import Path
 from ..contracts.plan import Node, Plan
 from ..contracts.steps import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from .estimate import chunk_count, drawn_over, scheduled_steps
+from .safety import with_checks
 
 __all__ = ["order"]
 
 
 def order(plan: Plan) -> tuple[Step, ...]:
     """Draw every node, enlarge (and draw over) stage by stage, save."""
-    return (*_diffusions(plan), *_enlargements(plan), Save(why=_saved(plan)))
+    return (*with_checks(plan, _diffusions(plan)), *_enlargements(plan), Save(why=_saved(plan)))
 
 
 def _diffusions(plan: Plan) -> Iterator[Diffuse | Refine | RemoveBackground]:

@@ -27,6 +27,7 @@ from ..contracts.steps import Step
 from ..errors import ConfigurationError, EngineError, PluginError, StrettoError
 from ..hookspecs import hookimpl
 from ..planning.build import CorePlanning
+from ..planning.safety import require_checker
 from ..plugboard.board import Board, PluginRow
 from ..plugboard.switches import Switches, read_switches
 from ..settings import Folders, Settings
@@ -106,7 +107,10 @@ class Host:
         self.close()
 
     def start(self) -> None:
-        """Take up unfinished jobs and run what is submitted; raises ConfigurationError without a store."""
+        """Take up unfinished jobs and run what is submitted.
+
+        Raises ConfigurationError without a store, and where the setting `safe` has nothing to check with.
+        """
         import multiprocessing
 
         if multiprocessing.current_process().name == NAME:
@@ -114,6 +118,7 @@ class Host:
                 "the host was started while its worker imports your main script; put the lines that "
                 "start it under `if __name__ == '__main__':`"
             )
+        require_checker(self.folders, safe=self.settings.safe)
         dispatcher = self._queue()
         self.board.start()
         dispatcher.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ..contracts.protocols import Bench, Frame
-from ..contracts.steps import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
+from ..contracts.steps import CheckSafety, Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
 from ..hookspecs import hookimpl
 
 __all__ = ["CoreSteps"]
@@ -24,20 +24,28 @@ class CoreSteps:
                 return diffuse(step, frame, bench)
             case Refine():
                 from .refine import refine
+                from .safety import among_kept
 
-                return refine(step, frame, bench)
+                return among_kept(refine, step, frame, bench)
             case Upscale():
                 from .upscale import upscale
+                from .safety import among_kept
 
-                return upscale(step, frame, bench)
+                return among_kept(upscale, step, frame, bench)
             case Rediffuse():
                 from .rediffuse import rediffuse
+                from .safety import among_kept
 
-                return rediffuse(step, frame, bench)
+                return among_kept(rediffuse, step, frame, bench)
             case RemoveBackground():
                 from .background import remove_background
+                from .safety import among_kept
 
-                return remove_background(step, frame, bench)
+                return among_kept(remove_background, step, frame, bench)
+            case CheckSafety():
+                from .safety import check_safety
+
+                return check_safety(step, frame, bench)
             case Save():
                 from .save import save
 

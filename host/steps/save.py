@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..contracts.plan import Plan
-from ..contracts.protocols import Bench, Frame
+from ..contracts.protocols import WITHHELD, Bench, Frame
 
 __all__ = ["parameters", "save"]
 
@@ -19,12 +19,18 @@ _COMPRESS_LEVEL = 1
 
 
 def save(frame: Frame, bench: Bench) -> Frame:
-    """Write every picture as `<job>_<i>.png` into the images folder, numbered on from those that are there."""
+    """Write every picture as `<job>_<i>.png` into the images folder, numbered on from those that are there.
+
+    A picture that is withheld is not written; the contract's word stands for it.
+    """
     info = _text_chunks(bench.plan, bench.host.version)
     files = list(frame.files)
-    for index, image in enumerate(frame.images, start=len(files)):
+    for index, image in enumerate(frame.images):
         bench.tick("saving", ticks=0)
-        name = f"{bench.job}_{index}.png"
+        if index in frame.flagged:
+            files.append(WITHHELD)
+            continue
+        name = f"{bench.job}_{len(files)}.png"
         _write(image, bench.folders.images / name, info)
         files.append(name)
     return replace(frame, files=tuple(files))

@@ -11,7 +11,7 @@ __all__ = ["register_loaders"]
 
 @hookimpl
 def register_loaders() -> Iterable[LoaderSpec]:
-    """Offer both ways to load a model, and one for ControlNets."""
+    """Offer both ways to load a model, one for ControlNets and one for the safety checker."""
     return [
         LoaderSpec(name="diffusers", title="Folders in diffusers' layout", build=_build_folder),
         LoaderSpec(
@@ -20,6 +20,7 @@ def register_loaders() -> Iterable[LoaderSpec]:
             build=_build_single,
         ),
         LoaderSpec(name="controlnet", title="ControlNets, in folders and single files", build=_build_control),
+        LoaderSpec(name="safety-checker", title="Stable Diffusion's safety checker", build=_build_safety),
     ]
 
 
@@ -39,3 +40,9 @@ def _build_control() -> Loader:
     from .control import ControlNetLoader
 
     return ControlNetLoader()
+
+
+def _build_safety() -> Loader:
+    from .safety import SafetyCheckerLoader
+
+    return SafetyCheckerLoader()

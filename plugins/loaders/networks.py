@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
-__all__ = ["Target", "make_controlnet", "make_text_encoder", "make_unet", "make_vae", "text_encoder_names"]
+__all__ = [
+    "Target",
+    "make_controlnet",
+    "make_safety_checker",
+    "make_text_encoder",
+    "make_unet",
+    "make_vae",
+    "text_encoder_names",
+]
 
 SHOWN = 3
 TEXT_MODEL = "text_model."
@@ -82,6 +90,18 @@ def make_text_encoder(config: Mapping[str, Any], tensors: Tensors, target: Targe
         parsed = CLIPTextConfig(**settings)
     _check_counts(config, tensors, target.path)
     return _filled(lambda: classes[name](parsed), tensors, target, "text encoder")
+
+
+def make_safety_checker(config: Mapping[str, Any], tensors: Tensors, target: Target) -> Any:
+    """Make a StableDiffusionSafetyChecker, which looks at pictures by the tower of a CLIP model."""
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig
+
+    settings = {key: value for key, value in config.items() if key not in {"torch_dtype", "dtype"}}
+    with blaming(target.path):
+        parsed = CLIPConfig(**settings)
+    _check_counts(config.get("vision_config") or {}, tensors, target.path)
+    return _filled(lambda: StableDiffusionSafetyChecker(parsed), tensors, target, "safety checker")
 
 
 def text_encoder_names(tensors: Tensors, *, has_projection: bool) -> dict[str, torch.Tensor]:
