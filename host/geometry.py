@@ -5,7 +5,9 @@ Knows no pictures and no tensors: numbers in, numbers out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = [
     "ANCHORS",
@@ -16,6 +18,7 @@ __all__ = [
     "feather",
     "fitted",
     "grown",
+    "over_regions",
     "round_up",
     "window_count",
     "windows",
@@ -88,6 +91,55 @@ def window_count(
         return 1
     step = min(stride, size)
     return _count(height, size, step, wraps=tile[1]) * _count(width, size, step, wraps=tile[0])
+
+
+def over_regions(
+    canvas: tuple[int, int],
+    regions: Sequence[Window],
+    size: int,
+    stride: int,
+    tile: tuple[bool, bool] = (False, False),
+) -> tuple[tuple[Window, ...], ...]:
+    """Lay windows over each region of a canvas (height, width), and last over what no region covers.
+
+    A region has windows of its own, in its own cells, as if it were a canvas; one that reaches from
+    border to border is seamless on the axes (x, y) of `tile`. The last windows are those over the
+    whole canvas that see a cell outside of all regions; none if there is no such cell.
+    """
+    height, width = canvas
+    laid = []
+    for region in regions:
+        wraps = tile[0] and region.width == width, tile[1] and region.height == height
+        laid.append(windows(region.height, region.width, size, stride, wraps))
+    free = _uncovered(canvas, regions)
+    rest = windows(height, width, size, stride, tile) if free else ()
+    return *laid, tuple(window for window in rest if any(_meet(window, cells, canvas) for cells in free))
+
+
+def _uncovered(canvas: tuple[int, int], regions: Sequence[Window]) -> list[Window]:
+    """Give what no region covers, in rectangles between the lines that regions' sides lie on."""
+    downs = sorted({0, canvas[0], *(side for one in regions for side in (one.top, one.top + one.height))})
+    acrosses = sorted({0, canvas[1], *(side for one in regions for side in (one.left, one.left + one.width))})
+    cells = [
+        Window(top, left, bottom - top, right - left)
+        for top, bottom in pairwise(downs)
+        for left, right in pairwise(acrosses)
+    ]
+    return [one for one in cells if not any(_meet(one, region, canvas) for region in regions)]
+
+
+def _meet(one: Window, other: Window, canvas: tuple[int, int]) -> bool:
+    """Say whether a window, which may reach over the canvas's end to its beginning, shares a cell with another."""
+    return any(
+        _overlap(one.top - down, one.height, other.top, other.height)
+        and _overlap(one.left - across, one.width, other.left, other.width)
+        for down in (0, canvas[0])
+        for across in (0, canvas[1])
+    )
+
+
+def _overlap(start: int, length: int, other: int, extent: int) -> bool:
+    return start < other + extent and other < start + length
 
 
 def _count(length: int, size: int, stride: int, *, wraps: bool = False) -> int:

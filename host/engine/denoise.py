@@ -14,8 +14,9 @@ import torch
 from .conditioning import Conditions
 from .control import Moment
 from .latents import Mosaic
+from .regions import Mixed, Regions
 from .schedule import Schedule
-from .seamless import seamless
+from .seamless import Axes, seamless
 
 __all__ = ["Report", "denoise", "guide"]
 
@@ -36,32 +37,41 @@ def denoise(
     unet: Any,
     schedule: Schedule,
     conditions: Conditions,
-    mosaic: Mosaic,
+    mosaic: Mosaic | Regions,
     report: Report,
 ) -> torch.Tensor:
-    """Denoise `latents`, (samples, 4, h/8, w/8) in float32 on the UNet's device."""
-    networks = [unet]
+    """Denoise `latents`, (samples, 4, h/8, w/8) in float32 on the UNet's device.
+
+    Regions are guided each by its own conditions, and `conditions` are those of the whole canvas.
+    """
+    networks: list[Any] = [unet]
     if conditions.controls:
         networks += [guide.network for guide in conditions.controls.guides]
     x = latents
     moments = schedule.timesteps.to(x.device)
 
-    def predict(call: int, rows: torch.Tensor) -> torch.Tensor:
-        noise = guide(unet, rows, moments[call], conditions, Moment(call, len(moments)))
+    def predict(
+        call: int, rows: torch.Tensor, *, told: Conditions | Mixed = conditions, rounds: Axes = mosaic.rounds
+    ) -> torch.Tensor:
+        with seamless(networks, rounds):
+            noise = guide(unet, rows, moments[call], told, Moment(call, len(moments)))
         report.predicted(call, len(rows))
         return noise
 
     for call, t in enumerate(schedule.timesteps):
         x_in = schedule.scheduler.scale_model_input(x, t)
-        with seamless(networks, mosaic.rounds):
-            noise = mosaic.blend(x_in, partial(predict, call))
+        noise = mosaic.blend(x_in, partial(predict, call))
         x = schedule.kept(call, schedule.step(noise, t, x))
         report.stepped(call, x)
     return x
 
 
 def guide(
-    unet: Any, rows: torch.Tensor, t: torch.Tensor, conditions: Conditions, moment: Moment | None = None
+    unet: Any,
+    rows: torch.Tensor,
+    t: torch.Tensor,
+    conditions: Conditions | Mixed,
+    moment: Moment | None = None,
 ) -> torch.Tensor:
     """Predict the noise in `rows`, away from the negative prompt, by classifier-free guidance.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -14,7 +14,7 @@ from ..geometry import Window, feather, windows
 from .components import CELL_PX
 from .seamless import Axes, seamless, wrapped_cells
 
-__all__ = ["Mosaic", "decode", "encode", "lay_windows", "noise", "offset"]
+__all__ = ["Mosaic", "batches", "decode", "encode", "in_calls", "lay_windows", "mosaic_of", "noise", "offset"]
 
 # Above this many pixels the VAE works in tiles; below, pictures of a batch are decoded together up
 # to it. A picture of 1024 x 1024 takes about 2.5 GB in float32.
@@ -158,24 +158,29 @@ class Mosaic:
         `latents` is (samples, 4, h/8, w/8); `predict` gets rows of one window's size, with the
         channels `beside`, and gives rows of four.
         """
-        window = self.windows[0]
-        at_once = max(1, _CALL_LIMIT_CELLS[latents.device.type] // (window.height * window.width))
         taken = latents if self.beside is None else torch.cat([latents, self.beside], dim=1)
         if self.total is None:
-            return _predicted(taken, predict, at_once)
+            return in_calls(taken, predict)
         blended = torch.zeros_like(latents)
-        group = max(1, at_once // len(latents))
-        for start in range(0, len(self.windows), group):
-            some = self.windows[start : start + group]
+        for some in batches(self.windows, latents, self.windows[0].height * self.windows[0].width):
             rows = torch.cat([taken[self.cells(window)] for window in some])  # a window's samples together
-            tiles = _predicted(rows, predict, at_once).chunk(len(some))
-            for window, tile in zip(some, tiles, strict=True):
-                blended[self.cells(window)] += tile * self.down[window.top] * self.across[window.left]
-        return blended / self.total
+            for window, tile in zip(some, in_calls(rows, predict).chunk(len(some)), strict=True):
+                self.add(blended, window, tile)
+        return self.mean(blended)
+
+    def add(self, blended: torch.Tensor, window: Window, tile: torch.Tensor) -> None:
+        """Add what was predicted on a window, as much as its cells count."""
+        weighed = tile if self.total is None else tile * self.down[window.top] * self.across[window.left]
+        blended[self.cells(window)] += weighed
+
+    def mean(self, blended: torch.Tensor) -> torch.Tensor:
+        """Give the mean by weight of all that was added."""
+        return blended if self.total is None else blended / self.total
 
     def cells(self, window: Window) -> tuple[Any, ...]:
         """Give the indices of a window's cells in whatever ends in (h/8, w/8)."""
-        assert self.total is not None  # noqa: S101 - one window is the canvas
+        if self.total is None:
+            return (...,)
         height, width = self.total.shape
         bottom, right = window.top + window.height, window.left + window.width
         if bottom <= height and right <= width:
@@ -185,9 +190,19 @@ class Mosaic:
         return ..., down[:, None], torch.arange(window.left, right, device=home) % width
 
 
-def _predicted(
-    rows: torch.Tensor, predict: Callable[[torch.Tensor], torch.Tensor], at_once: int
-) -> torch.Tensor:
+W = TypeVar("W")
+
+
+def batches(windows: Sequence[W], latents: torch.Tensor, cells: int) -> Iterator[Sequence[W]]:
+    """Give as many windows of so many cells as go into one call with all of their samples; one at least."""
+    group = max(1, _CALL_LIMIT_CELLS[latents.device.type] // cells // len(latents))
+    for start in range(0, len(windows), group):
+        yield windows[start : start + group]
+
+
+def in_calls(rows: torch.Tensor, predict: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Predict rows of one size, in several calls where they are too many cells for one."""
+    at_once = max(1, _CALL_LIMIT_CELLS[rows.device.type] // (rows.shape[-2] * rows.shape[-1]))
     if len(rows) <= at_once:
         return predict(rows)
     return torch.cat([predict(rows[start : start + at_once]) for start in range(0, len(rows), at_once)])
@@ -198,9 +213,16 @@ def lay_windows(size_px: tuple[int, int], chunking: Chunking, device: torch.devi
     height, width = size_px[0] // CELL_PX, size_px[1] // CELL_PX
     tile = chunking.tile
     laid = windows(height, width, chunking.size_px // CELL_PX, chunking.stride_px // CELL_PX, tile)
-    if len(laid) == 1:
+    return mosaic_of(laid, (height, width), chunking.blur_px // CELL_PX, tile, device)
+
+
+def mosaic_of(
+    laid: tuple[Window, ...], canvas: tuple[int, int], blur: int, tile: Axes, device: torch.device | str
+) -> Mosaic:
+    """Weigh windows over a `canvas` (height, width) of latent cells; those that none sees count 0 of 1."""
+    height, width = canvas
+    if len(laid) == 1 and (laid[0].height, laid[0].width) == canvas:
         return Mosaic(windows=laid, down={}, across={}, total=None, tile=tile)
-    blur = chunking.blur_px // CELL_PX
     down = {w.top: feather(w.top, w.height, height, blur, wraps=tile[1]) for w in laid}
     across = {w.left: feather(w.left, w.width, width, blur, wraps=tile[0]) for w in laid}
     mosaic = Mosaic(
@@ -213,4 +235,5 @@ def lay_windows(size_px: tuple[int, int], chunking: Chunking, device: torch.devi
     assert mosaic.total is not None  # noqa: S101 - just made
     for window in laid:
         mosaic.total[mosaic.cells(window)] += mosaic.down[window.top] * mosaic.across[window.left]
+    mosaic.total[mosaic.total == 0] = 1
     return mosaic

@@ -1,0 +1,194 @@
+"""Several prompts on one canvas, denoised together: each region's prediction counts where the region lies.
+
+Region-based MultiDiffusion (Bar-Tal et al. 2023, https://arxiv.org/abs/2302.08113): at each timestep
+every region is predicted by its own prompt, what no region covers by the prompt of the whole; the
+predictions are averaged by weight, and the scheduler steps once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+
+from ..contracts.plan import Chunking
+from ..geometry import Window, feather, over_regions
+from .components import CELL_PX
+from .conditioning import Conditions
+from .control import Controls
+from .latents import Mosaic, batches, in_calls, mosaic_of
+from .seamless import Axes
+
+__all__ = ["Mixed", "Region", "Regions", "lay_regions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of latent cells with what guides it there, its windows, and how much each cell counts."""
+
+    area: Window
+    told: Conditions
+    mosaic: Mosaic  # over the area by itself
+    weight: torch.Tensor  # (h, w) of the area
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """Give the indices of the area in whatever ends in (h/8, w/8)."""
+        top, left = self.area.top, self.area.left
+        return ..., slice(top, top + self.area.height), slice(left, left + self.area.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """What guides a batch of windows of several regions; each window has `samples` rows."""
+
+    told: tuple[Conditions, ...]
+    samples: int
+    controls: Controls | None = None  # none: regions follow words alone
+
+    @property
+    def guided(self) -> bool:
+        """Say whether there is a negative half; all have one, or none has."""
+        return self.told[0].guided
+
+    @property
+    def tokens(self) -> torch.Tensor:
+        """Give the tokens of one of them, for their type."""
+        return self.told[0].tokens
+
+    @property
+    def guidance(self) -> torch.Tensor:
+        """Give each row's, (rows, 1, 1, 1)."""
+        each = torch.tensor([told.guidance for told in self.told], device=self.tokens.device)
+        return each.repeat_interleave(self.samples).view(-1, 1, 1, 1)
+
+    def repeated(self, rows: int) -> dict[str, Any]:
+        """Give the UNet's arguments: all negative rows first, then all positive."""
+        assert rows == len(self.told) * self.samples  # noqa: S101 - the batch that this was made for
+        each = [told.repeated(self.samples) for told in self.told]
+        return {name: self._joined([one[name] for one in each]) for name in each[0]}
+
+    def _joined(self, each: list[Any]) -> Any:
+        if isinstance(each[0], dict):
+            return {name: self._joined([one[name] for one in each]) for name in each[0]}
+        halves = [one.chunk(2 if self.guided else 1) for one in each]
+        return torch.cat([one[half] for half in range(len(halves[0])) for one in halves])
+
+
+class Predict(Protocol):
+    """Predicts rows of one window's size, guided by what is told; on `rounds`, convolutions wrap."""
+
+    def __call__(self, rows: torch.Tensor, *, told: Conditions | Mixed, rounds: Axes) -> torch.Tensor:
+        """Give rows of four channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """What a `Mosaic` is to one prompt: regions over a canvas, the last of them what no other covers.
+
+    `total`, (h/8, w/8), is the sum of their weights, above 0 everywhere.
+    """
+
+    regions: tuple[Region, ...]
+    total: torch.Tensor
+    tile: Axes
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Give the windows of all regions, each in cells of its region's area."""
+        return tuple(window for region in self.regions for window in region.mosaic.windows)
+
+    @property
+    def rounds(self) -> Axes:
+        """Say that no window goes round the canvas, unless its region says so."""
+        return False, False
+
+    def blend(self, latents: torch.Tensor, predict: Predict) -> torch.Tensor:
+        """Predict every window of every region, as many at once as go into one call, and blend.
+
+        `latents` is (samples, 4, h/8, w/8).
+        """
+        taken = [latents[region.cells] for region in self.regions]
+        parts = [torch.zeros_like(own) for own in taken]
+        for batch in self._batches(latents):
+            rows = torch.cat(
+                [taken[index][self.regions[index].mosaic.cells(window)] for index, window in batch]
+            )
+            told = _told([self.regions[index].told for index, _ in batch], len(latents))
+            rounds = self.regions[batch[0][0]].mosaic.rounds
+            predicted = in_calls(rows, partial(predict, told=told, rounds=rounds))
+            for (index, window), own in zip(batch, predicted.chunk(len(batch)), strict=True):
+                self.regions[index].mosaic.add(parts[index], window, own)
+        blended = torch.zeros_like(latents)
+        for region, part in zip(self.regions, parts, strict=True):
+            blended[region.cells] += region.mosaic.mean(part) * region.weight
+        return blended / self.total
+
+    def _batches(self, latents: torch.Tensor) -> Iterator[Sequence[tuple[int, Window]]]:
+        """Give windows, with the index of their region, that can go through the UNet at once."""
+        alike: dict[tuple[object, ...], list[tuple[int, Window]]] = {}
+        for index, region in enumerate(self.regions):
+            kind = region.told.tokens.shape, region.mosaic.rounds
+            for window in region.mosaic.windows:
+                alike.setdefault((window.height, window.width, *kind), []).append((index, window))
+        for some in alike.values():
+            window = some[0][1]
+            yield from batches(some, latents, window.height * window.width)
+
+
+def _told(each: Sequence[Conditions], samples: int) -> Conditions | Mixed:
+    if all(told is each[0] for told in each):
+        return each[0]
+    return Mixed(tuple(each), samples)
+
+
+def lay_regions(
+    size_px: tuple[int, int],
+    areas: Sequence[Window],
+    told: Sequence[Conditions],
+    chunking: Chunking,
+    device: torch.device | str = "cpu",
+) -> Regions:
+    """Lay regions over a canvas of `size_px` (height, width), feathered where they do not end with it.
+
+    `told` guides each of `areas`, which are in latent cells, and as the last one what no area covers.
+    """
+    canvas = size_px[0] // CELL_PX, size_px[1] // CELL_PX
+    size, stride, blur = (px // CELL_PX for px in (chunking.size_px, chunking.stride_px, chunking.blur_px))
+    laid = over_regions(canvas, areas, size, stride, chunking.tile)
+    regions = []
+    total = torch.zeros(canvas, device=device)
+    for area, windows, guides in zip(areas, laid[:-1], told[:-1], strict=True):
+        tile = _spanned(area, canvas, chunking.tile)
+        mosaic = mosaic_of(windows, (area.height, area.width), blur, tile, device)
+        region = Region(area, guides, mosaic, _weight(area, canvas, blur, chunking.tile).to(device))
+        total[region.cells] += region.weight
+        regions.append(region)
+    if laid[-1]:
+        whole = Window(0, 0, *canvas)
+        mosaic = mosaic_of(laid[-1], canvas, blur, chunking.tile, device)
+        left = (1 - total).clamp(min=0) * _seen(mosaic, canvas, device)
+        regions.append(Region(whole, told[-1], mosaic, left))
+        total = total + left
+    return Regions(regions=tuple(regions), total=total, tile=chunking.tile)
+
+
+def _spanned(area: Window, canvas: tuple[int, int], tile: Axes) -> Axes:
+    return tile[0] and area.width == canvas[1], tile[1] and area.height == canvas[0]
+
+
+def _weight(area: Window, canvas: tuple[int, int], blur: int, tile: Axes) -> torch.Tensor:
+    down = feather(area.top, area.height, canvas[0], blur, wraps=tile[1])
+    across = feather(area.left, area.width, canvas[1], blur, wraps=tile[0])
+    return torch.tensor(down)[:, None] * torch.tensor(across)
+
+
+def _seen(mosaic: Mosaic, canvas: tuple[int, int], device: torch.device | str) -> torch.Tensor:
+    """Give 1 where any window lies, else 0."""
+    seen = torch.zeros(canvas, device=device)
+    for window in mosaic.windows:
+        seen[mosaic.cells(window)] = 1
+    return seen
