@@ -7,23 +7,20 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import get_origin
 
-from stretto.host.contracts.request import InvocationRequest
+from stretto.host.contracts.request import INTERNAL, InvocationRequest
 
+from .aliases import read_aliases
 from .controls import list_controls, take_control_images, with_control_images
 from .fields import MAX_ITEMS, checked, hints_of, refuse, shown
 from .inbox import ImageInbox
 from .nodes import take_nodes
 from .pictures import IMAGES, take_pictures
 
-__all__ = ["ALIASES", "parse_invocation"]
+__all__ = ["parse_invocation"]
 
 _log = logging.getLogger(__name__)
 
-# other releases' words -> ours; the word itself wins when both are there
-ALIASES = {"inference_steps": "num_inference_steps", "checkpoint": "model"}
 ADAPTERS = ("lora", "lycoris", "inversion")
-# filled by the API, never by a caller
-INTERNAL = ("defaults",)
 
 
 def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> InvocationRequest:
@@ -32,7 +29,8 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     null means absent, unknown keys are logged and left out. Raises InvalidRequestError with every
     fault, its field and what the field takes.
     """
-    given = _known(payload)
+    reading = read_aliases(payload)
+    given = _known(reading.given)
     pictures, faults = take_pictures(given, images)
     sources = list_controls(given)
     controls, more = take_control_images(sources[:MAX_ITEMS], images)
@@ -46,19 +44,19 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     nodes = values.pop("nodes", None)
     request, found = checked(InvocationRequest, values)
     taken, more = take_nodes(nodes, images)
-    refuse(InvocationRequest, [*faults, *found, *more])
+    refuse(InvocationRequest, [*reading.faults, *reading.blamed([*faults, *found, *more])])
     assert request is not None  # noqa: S101  # `refuse` raised otherwise
-    return replace(with_control_images(request, controls), nodes=taken, **pictures)
+    return replace(
+        with_control_images(request, controls), nodes=taken, notes=tuple(reading.notes), **pictures
+    )
 
 
-def _known(payload: Mapping[str, object]) -> dict[str, object]:
+def _known(given: Mapping[str, object]) -> dict[str, object]:
     names = {field.name for field in fields(InvocationRequest)}.difference(INTERNAL)
-    unknown = [key for key in payload if key not in names and key not in ALIASES]
+    unknown = [key for key in given if key not in names]
     if unknown:
         _log.info("parameters that are not known here are ignored: %s", shown(", ".join(unknown)))
-    given = {name: payload[alias] for alias, name in ALIASES.items() if payload.get(alias) is not None}
-    given |= {name: payload[name] for name in names if payload.get(name) is not None}
-    return given
+    return {name: value for name, value in given.items() if name in names}
 
 
 def _listed(name: str, value: object) -> object:

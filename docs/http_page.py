@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import get_type_hints
 
-from stretto.api.parse import ALIASES
+from stretto.api.aliases import RENAMED, WORDS
 from stretto.api.routes import ROUTES
 from stretto.host.contracts.images import ImageRef
-from stretto.host.contracts.request import Adapter, ControlRequest, InvocationRequest
+from stretto.host.contracts.request import INTERNAL, Adapter, ControlRequest, InvocationRequest
 from stretto.host.planning.defaults import DONE
 from value_words import default_words, table, value_words
 
@@ -152,9 +152,11 @@ def http_parts() -> list[str]:
         table(("method", "path", "what it does"), rows),
         PARAMETERS,
         table(("parameter", "values", "default", "what it does"), _parameters()),
-        "Also understood: "
-        + ", ".join(f"`{alias}` for `{name}`" for alias, name in sorted(ALIASES.items()))
-        + ".",
+        "Also understood, from other releases: "
+        + ", ".join(f"`{alias}` for `{name}`" for alias, name in sorted(RENAMED.items()))
+        + "; "
+        + ", ".join(f"`{word}`" for word in WORDS if word not in RENAMED)
+        + ". What was read otherwise than it was written stands in the plan's notes.",
         "Part of the contract, and answered with 501 by this version when set: " + ", ".join(_later()) + ".",
         LISTS,
     ]
@@ -171,9 +173,13 @@ def _parameters() -> list[tuple[str, ...]]:
             MEANINGS[field.name],
         )
         for field in dataclasses.fields(InvocationRequest)
-        if field.name in DONE and field.name != "defaults"
+        if field.name in DONE
     ]
 
 
 def _later() -> list[str]:
-    return [f"`{field.name}`" for field in dataclasses.fields(InvocationRequest) if field.name not in DONE]
+    return [
+        f"`{field.name}`"
+        for field in dataclasses.fields(InvocationRequest)
+        if field.name not in DONE and field.name not in INTERNAL
+    ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stretto.host.contracts.protocols import WITHHELD
-from stretto.host.contracts.request import InvocationRequest
+from stretto.host.contracts.request import INTERNAL, InvocationRequest
 from stretto.host.errors import did_you_mean
 
 from .options import Place, as_json, own_command, place_options
@@ -25,7 +25,7 @@ __all__ = ["invoke_command"]
 
 # PROMPT is an argument of its own, and defaults are filled by the API.
 PARAMETERS = tuple(
-    field.name for field in dataclasses.fields(InvocationRequest) if field.name not in {"prompt", "defaults"}
+    field.name for field in dataclasses.fields(InvocationRequest) if field.name not in {"prompt", *INTERNAL}
 )
 
 # Nobody polls this process.
@@ -41,14 +41,14 @@ class Assignment(click.ParamType[tuple[str, Any]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
         """Split, check the name, and read the value."""
-        from ..parse import ALIASES
+        from ..aliases import WORDS
 
         if isinstance(value, tuple):
             return value
         name, equals, text = value.partition("=")
         if not equals:
             self.fail(f"'{value}' has no '='; write for example width=256", param, ctx)
-        if name not in PARAMETERS and name not in ALIASES:
+        if name not in PARAMETERS and name not in WORDS:
             self.fail(f"no parameter is called '{name}'; {did_you_mean(name, PARAMETERS)}", param, ctx)
         try:
             return name, json.loads(text)

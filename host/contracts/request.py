@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MaxLen
 
 from .images import ImageRef
 
-__all__ = ["Adapter", "ControlRequest", "InvocationRequest", "NodeRequest", "RegionMode"]
+__all__ = ["INTERNAL", "Adapter", "ControlRequest", "InvocationRequest", "NodeRequest", "RegionMode"]
 
 Anchor = Literal[
     "top-left", "top-center", "top-right",
@@ -36,6 +36,10 @@ Score = Annotated[float, Ge(0.0), Le(10.0)]
 ClipSkip = Annotated[int, Ge(0), Le(31)]
 # Numpy's and torch's generators take 64-bit seeds; JSON numbers are exact to 2**53.
 Seed = Annotated[int, Ge(0), Le(2**53 - 1)]
+
+
+# Filled by the API, never by a caller.
+INTERNAL = ("defaults", "notes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,3 +193,5 @@ class InvocationRequest:
     image_callback_steps: Steps = 10
     # what a stored model supplies under the explicit values above; filled by the API
     defaults: dict[str, Any] = field(default_factory=dict)
+    # what the API read otherwise than it was written; the plan's first notes
+    notes: tuple[str, ...] = ()

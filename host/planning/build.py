@@ -54,6 +54,7 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
     weights = find_base(request.model or host.settings.model, request, host)
     offer = offer_of(weights, host)
     draft = Draft(request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer)
+    draft.notes += request.notes
     refuse_unsupported(draft.request)
     return _resolved(draft, draw)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..contracts.models import Family, WeightFile
 from ..contracts.protocols import HostView
-from ..contracts.request import InvocationRequest
+from ..contracts.request import INTERNAL, InvocationRequest
 from ..contracts.specs import ModelOffer
 from ..errors import ConfigurationError, UnsupportedError, did_you_mean
 
@@ -18,7 +18,7 @@ __all__ = ["DONE", "offer_of", "refuse_unsupported", "size_px", "with_offer", "w
 # The parameters that planning reads; any other one that is not at its default is refused.
 DONE = frozenset({
     "anchor", "chunking_blur", "chunking_size", "clip_skip", "conditioning_scale", "control_image", "controlnet",
-    "controlnets", "crop_inpaint", "defaults", "fill_background", "fit", "guidance_scale", "invert_control_image",
+    "controlnets", "crop_inpaint", "fill_background", "fit", "guidance_scale", "invert_control_image",
     "process_control_image",
     "height", "image", "image_callback_steps", "inpaint_feather", "inpainter", "inpainter_size",
     "intermediates", "inversion", "iterations", "invert_mask", "lora", "lycoris", "mask", "model",
@@ -34,7 +34,7 @@ DONE = frozenset({
 })  # fmt: skip
 
 _BLANK = InvocationRequest()
-_NAMES = tuple(field.name for field in fields(InvocationRequest) if field.name != "defaults")
+_NAMES = tuple(field.name for field in fields(InvocationRequest) if field.name not in INTERNAL)
 
 
 def with_stored(request: InvocationRequest) -> InvocationRequest:
