@@ -11,7 +11,7 @@ from . import answering, service
 from .models import mini_sd15
 from .report import Row, machine, save, table
 from .server import running
-from .switching import lora_switch
+from .switching import lora_drawing, lora_switch
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTER = ROOT / "plugins" / "starter" / "model"
@@ -23,7 +23,8 @@ def _service_rows(out: Path) -> list[Row]:
     data_dir = out / "data"
     offered = data_dir / "models" / "diffusers" / "mini-sd15"
     shutil.copytree(mini, offered)
-    rows = [lora_switch(STARTER, "starter", out), lora_switch(mini, "mini SD 1.5", out)]
+    rows = [*lora_switch(STARTER, "starter", out), *lora_switch(mini, "mini SD 1.5", out)]
+    rows.append(lora_drawing(mini, "mini SD 1.5", out))
     with running(data_dir, {"precision": "float32"}) as server:
         for model, folder, label in (("starter", STARTER, "starter"), ("mini-sd15", mini, "mini SD 1.5")):
             with service.bare(folder, out) as peer:

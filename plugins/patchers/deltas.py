@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Factors = Mapping[str, torch.Tensor]
 
-__all__ = ["FORMS", "changed", "delta"]
+__all__ = ["CONVOLUTION", "FORMS", "changed", "delta", "rank_scale"]
 
 Shape = tuple[int, ...]
 MATRIX, CONVOLUTION = 2, 4  # dimensions
@@ -65,7 +65,7 @@ def _product(factors: Factors, shape: Shape, strength: float) -> torch.Tensor:
     return _lokr(factors, shape, strength)
 
 
-def _scale(factors: Factors, second: torch.Tensor) -> float:
+def rank_scale(factors: Factors, second: torch.Tensor) -> float:
     """Give alpha / rank, the rank being the rows of the `second` factor; without an alpha it is meant to be the rank."""
     alpha = factors.get("alpha")
     if alpha is None:
@@ -77,7 +77,7 @@ def _scale(factors: Factors, second: torch.Tensor) -> float:
 
 def _lora(factors: Factors, strength: float) -> torch.Tensor:
     down, mid = factors["down"], factors.get("mid")
-    up = factors["up"] * (strength * _scale(factors, down))
+    up = factors["up"] * (strength * rank_scale(factors, down))
     if mid is not None:  # (rank, rank, k, k) between two convolutions of one pixel
         return _tucker(mid, up.flatten(1).T, down.flatten(1))
     return _times(up.flatten(1), down.flatten(1)).reshape(up.shape[0], *down.shape[1:])
@@ -85,7 +85,7 @@ def _lora(factors: Factors, strength: float) -> torch.Tensor:
 
 def _loha(factors: Factors, strength: float) -> torch.Tensor:
     sides = []
-    scale = strength * _scale(factors, factors["hada_w1_b"])
+    scale = strength * rank_scale(factors, factors["hada_w1_b"])
     for number, by in (("1", scale), ("2", 1.0)):
         first, second = factors[f"hada_w{number}_a"] * by, factors[f"hada_w{number}_b"]
         core = factors.get(f"hada_t{number}")
@@ -110,7 +110,7 @@ def _lokr(factors: Factors, shape: Shape, strength: float) -> torch.Tensor:
     if kernel and second.ndim == MATRIX and second.shape[1] % prod(kernel) == 0:
         second = second.reshape(second.shape[0], -1, *kernel)
     first = first.reshape(*first.shape, *([1] * len(kernel)))
-    scale = strength * (_scale(factors, halves[0]) if halves else 1.0)
+    scale = strength * (rank_scale(factors, halves[0]) if halves else 1.0)
     return (first * scale).kron(second.contiguous())
 
 

@@ -1,4 +1,4 @@
-"""Merges LoRA and LyCORIS files into a model's weights, and afterwards puts back what was there before."""
+"""Changes a model's weights by LoRA and LyCORIS files, and afterwards puts back what was there before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind
 from stretto.host.errors import WeightsError
 
+from .beside import fits_beside, merge_pending, stand_beside
 from .deltas import FORMS, changed
 from .names import Part, layers_of, split_name
 from .reading import read_metadata, read_values, tensors_in
+from .swapping import Swaps
 
 if TYPE_CHECKING:
     import torch
 
+    Factors = Mapping[str, torch.Tensor]
     Groups = dict[tuple[Part, str], dict[str, torch.Tensor]]
 
 __all__ = ["WeightPatcher"]
@@ -29,15 +32,6 @@ __all__ = ["WeightPatcher"]
 CONTEXTS = {768: Family.SD1, 1024: Family.SD2, 2048: Family.SDXL, 1280: Family.SDXL_REFINER}
 INPUTS = ("down", "hada_w1_b")  # factors whose second side is the layer's input
 SHOWN = 3  # layers named in a note
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A parameter and what was in it: its own storage, or a copy that was moved to main memory."""
-
-    parameter: Any
-    before: torch.Tensor
-    moved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,65 +46,44 @@ class WeightPatcher:
 
     @contextmanager
     def applied(self, model: LoadedModel, patch: Patch, note: Callable[[str], None]) -> Iterator[LoadedModel]:
-        """Merge, and afterwards put the old weights back; they are kept in main memory meanwhile.
+        """Merge, or stand beside large layers; afterwards every weight is what it was.
 
         Raises WeightsError when the file fits no layer of `model`, or a layer of another shape.
         """
-        from torch import no_grad
-
         groups = _read(patch.file, note)
-        layers = layers_of(model)
+        layers = layers_of(model, groups)
         fitting = {place: factors for place, factors in groups.items() if place in layers}
         if not fitting:
             raise _misfit(patch.file, model, groups, "it fits no layer")
         absent = [layer for part, layer in groups if (part, layer) not in layers]
         _tell(f"layers of '{patch.file.name or patch.file.path}' are not in the model", absent, note)
-        kept: list[_Kept] = []
-        try:
+        with ExitStack() as undo:
+            swaps = Swaps.on(next(model.unet.parameters()).device, undo)
             for place, factors in fitting.items():
                 try:
-                    with no_grad():
-                        _merge(layers[place], factors, patch.weight, kept)
+                    _apply(layers[place], factors, patch.weight, swaps, for_good=place[0] != "unet")
                 except ValueError as error:
                     why = f"its layer '{place[1]}' does not fit: {error}"
                     raise _misfit(patch.file, model, groups, why) from error
             yield model
-        finally:
-            with no_grad():
-                _put_back(kept)
 
 
-def _merge(layer: Any, factors: Mapping[str, torch.Tensor], strength: float, kept: list[_Kept]) -> None:
-    """Change a layer, its old tensors going to `kept` first; raises ValueError for factors of another shape."""
-    device = layer.weight.device
-    ready = {name: value.to(device).float() for name, value in factors.items()}
-    if any(form <= ready.keys() for form in FORMS):
-        _write(layer.weight, changed(layer.weight, ready, strength), kept)
-    if "diff_b" in ready:
-        if layer.bias is None or layer.bias.shape != ready["diff_b"].shape:
-            raise ValueError("it changes a bias that the layer has not")
-        _write(layer.bias, layer.bias + strength * ready["diff_b"], kept)
+def _apply(layer: Any, factors: Factors, strength: float, swaps: Swaps, *, for_good: bool) -> None:
+    """Change a layer until `swaps` are undone; raises ValueError for factors of another shape."""
+    from torch import no_grad
 
-
-def _write(parameter: Any, value: torch.Tensor, kept: list[_Kept]) -> None:
-    """Put `value` into the parameter; where memory is a device's own, what was there moves to main memory."""
-    from torch import empty_like
-
-    if parameter.device.type == "cpu":
-        kept.append(_Kept(parameter, parameter.data, moved=False))
-        alike = value.dtype == parameter.dtype and value.stride() == parameter.stride()
-        parameter.data = value if alike else empty_like(parameter).copy_(value)
-    else:
-        kept.append(_Kept(parameter, parameter.to("cpu", copy=True), moved=True))
-        parameter.copy_(value)
-
-
-def _put_back(kept: list[_Kept]) -> None:
-    for one in reversed(kept):
-        if one.moved:
-            one.parameter.copy_(one.before)
-        else:
-            one.parameter.data = one.before
+    if fits_beside(layer, factors):
+        stand_beside(layer, factors, strength, swaps.undo, for_good=for_good)
+        return
+    merge_pending(layer)
+    ready = {name: value.to(layer.weight.device).float() for name, value in factors.items()}
+    with no_grad():
+        if any(form <= ready.keys() for form in FORMS):
+            swaps.write(layer.weight, changed(layer.weight, ready, strength))
+        if "diff_b" in ready:
+            if layer.bias is None or layer.bias.shape != ready["diff_b"].shape:
+                raise ValueError("it changes a bias that the layer has not")
+            swaps.write(layer.bias, layer.bias + strength * ready["diff_b"])
 
 
 def _read(file: WeightFile, note: Callable[[str], None]) -> Groups:

@@ -8,7 +8,7 @@ dots written as underscores, as kohya writes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from stretto.host import LoadedModel
@@ -105,14 +105,20 @@ def _part(layer: str) -> tuple[Part, str]:
     return "unet", flat
 
 
-def layers_of(model: LoadedModel) -> dict[tuple[Part, str], Any]:
-    """Give the modules with weights of the UNet and the text encoders, by part and name with underscores."""
+def layers_of(model: LoadedModel, wanted: Collection[tuple[Part, str]]) -> dict[tuple[Part, str], Any]:
+    """Give the modules with weights of the UNet and the text encoders, by part and name with underscores.
+
+    The UNet's go by their names in the original repositories too, where one of `wanted` needs that.
+    """
     layers: dict[tuple[Part, str], Any] = {}
-    for name, module in _weighted(model.unet):
+    weighted = dict(_weighted(model.unet))
+    for name, module in weighted.items():
         layers["unet", name.replace(".", "_")] = module
-        original = _original(name, model.unet.config)
-        if original is not None:
-            layers["unet", original.replace(".", "_")] = module
+    if any(place[0] == "unet" and place not in layers for place in wanted):
+        for name, module in weighted.items():
+            original = _original(name, model.unet.config)
+            if original is not None:
+                layers["unet", original.replace(".", "_")] = module
     parts = ("text_encoder", "text_encoder_2")
     only_second = len(model.text_encoders) == 1 and model.spec.weights.family == "sdxl-refiner"
     for part, encoder in zip(parts[only_second:], model.text_encoders, strict=False):

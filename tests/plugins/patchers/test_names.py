@@ -46,7 +46,7 @@ def test_every_layer_is_found_under_every_name(request, tmp_path, model, naming)
     folder = request.getfixturevalue(model)
     loader = next(offer.build() for offer in register_loaders() if offer.name == "diffusers")
     spec = ModelSpec(role=Role.BASE, weights=probe(folder))
-    layers = layers_of(loader.load(spec, Precision.FLOAT32, "cpu"))
+    layers = layers_of(loader.load(spec, Precision.FLOAT32, "cpu"), [("unet", "a name of nobody")])
     form = LoraForm(naming=naming, text=True, convolutions=True)
     file = make_lora(folder, tmp_path / "style.safetensors", form)
     places = {split_name(name)[:2] for name in read_values(file)}
