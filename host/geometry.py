@@ -14,6 +14,7 @@ __all__ = [
     "FITS",
     "Placement",
     "Window",
+    "cells_under",
     "enlarged_to",
     "feather",
     "fitted",
@@ -62,6 +63,12 @@ class Placement:
 def round_up(value: int, multiple: int = 8) -> int:
     """Give the smallest multiple of `multiple` that is not below `value`."""
     return -(-value // multiple) * multiple
+
+
+def cells_under(left: int, top: int, right: int, bottom: int, cell: int = 8) -> Window:
+    """Give the latent cells that a box in pixels touches."""
+    first = Window(top // cell, left // cell, 0, 0)
+    return Window(first.top, first.left, -(-bottom // cell) - first.top, -(-right // cell) - first.left)
 
 
 def windows(

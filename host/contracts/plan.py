@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..geometry import round_up
+from ..geometry import Window, cells_under, round_up
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
 from .record import node_json, upscale_json
@@ -24,6 +24,7 @@ __all__ = [
     "Plan",
     "Preprocessing",
     "Rediffusion",
+    "Region",
     "Remainder",
     "Remover",
     "UpscaleStage",
@@ -93,6 +94,16 @@ class Follower:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A part of a node with words of its own, denoised together with all others; bounds are the node's pixels."""
+
+    bounds: Bounds
+    prompt: str
+    negative_prompt: str
+    guidance_scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One diffusion over one rectangle of the canvas."""
 
@@ -118,6 +129,7 @@ class Node:
     draw_height: int | None = None
     refining: Refining | None = None  # by the plan's refiner; None: as it is drawn
     controls: tuple[Control, ...] = ()
+    regions: tuple[Region, ...] = ()  # its own words are for what none of them covers
     children: tuple[Node, ...] = ()  # drawn first, one picture; that of the first is used as the image
     paste: bool = False  # nothing is drawn: the image is laid as it is
     seed_offset: int = 0  # from the plan's seed
@@ -136,6 +148,12 @@ class Node:
     def drawn(self) -> Bounds:
         """Give the part of the node that is drawn, in its own pixels."""
         return self.crop or Bounds(left=0, top=0, right=self.width, bottom=self.height)
+
+    @property
+    def areas(self) -> tuple[Window, ...]:
+        """Give the latent cells of each region."""
+        boxes = (region.bounds for region in self.regions)
+        return tuple(cells_under(box.left, box.top, box.right, box.bottom) for box in boxes)
 
     @property
     def canvas_px(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ every scheduler works over them. With one window this is a plain pipeline, to th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -53,6 +54,8 @@ def denoise(
     def predict(
         call: int, rows: torch.Tensor, *, told: Conditions | Mixed = conditions, rounds: Axes = mosaic.rounds
     ) -> torch.Tensor:
+        if told is not conditions:
+            told = replace(told, controls=conditions.controls)  # which the whole canvas follows
         with seamless(networks, rounds):
             noise = guide(unet, rows, moments[call], told, Moment(call, len(moments)))
         report.predicted(call, len(rows))

@@ -47,7 +47,7 @@ class Mixed:
 
     told: tuple[Conditions, ...]
     samples: int
-    controls: Controls | None = None  # none: regions follow words alone
+    controls: Controls | None = None
 
     @property
     def guided(self) -> bool:
@@ -95,6 +95,7 @@ class Regions:
     regions: tuple[Region, ...]
     total: torch.Tensor
     tile: Axes
+    beside: torch.Tensor | None = None  # channels that windows cut along with the latents
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -111,8 +112,9 @@ class Regions:
 
         `latents` is (samples, 4, h/8, w/8).
         """
-        taken = [latents[region.cells] for region in self.regions]
-        parts = [torch.zeros_like(own) for own in taken]
+        seen = latents if self.beside is None else torch.cat([latents, self.beside], dim=1)
+        taken = [seen[region.cells] for region in self.regions]
+        parts = [torch.zeros_like(latents[region.cells]) for region in self.regions]
         for batch in self._batches(latents):
             rows = torch.cat(
                 [taken[index][self.regions[index].mosaic.cells(window)] for index, window in batch]

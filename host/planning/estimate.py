@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..contracts.plan import Node, Plan
 from ..contracts.refining import Refining
-from ..geometry import round_up, window_count
+from ..geometry import over_regions, round_up, window_count
 
 __all__ = ["DrawnOver", "chunk_count", "drawn_over", "progress_ticks", "scheduled_steps"]
 
@@ -23,6 +23,9 @@ def chunk_count(plan: Plan, node: Node) -> int:
     """Say how many windows cover a node's canvas at every step."""
     height, width = (side // CELL_PX for side in node.canvas_px)
     size, stride = plan.engine_px(node) // CELL_PX, plan.chunking_size // CELL_PX
+    if node.regions:
+        laid = over_regions((height, width), node.areas, size, stride, plan.tiled(node))
+        return sum(len(windows) for windows in laid)
     return window_count(height, width, size, stride, plan.tiled(node))
 
 

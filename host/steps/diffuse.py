@@ -20,13 +20,15 @@ from ..engine.device import out_of_memory_said
 from ..engine.handing import Handed, part
 from ..engine.images import to_images, to_pixels
 from ..engine.inpainting import Start, check_fills, fill
-from ..engine.latents import Mosaic, decode, encode, lay_windows, noise, offset
+from ..engine.latents import Mosaic, decode, encode, noise, offset
 from ..engine.patching import patched
+from ..engine.regions import Regions
 from ..engine.schedule import Schedule, lay_out
 from .background import cut_out
 from .canvas import canvas_px, cropped, input_image, laid_image
 from .control import controlled
 from .inpaint import Work, open_work
+from .regions import lay_node, windows_over
 
 __all__ = ["diffuse", "scheduler_spec"]
 
@@ -48,7 +50,7 @@ def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
 
 def _untouched(node: Node, bench: Bench) -> tuple[Image.Image, ...]:
     """Give the image as it is, which is what a strength without a single step asks for."""
-    windows = len(lay_windows(canvas_px(node), bench.plan.chunking(node)).windows)
+    windows = windows_over(node, bench.plan)
     bench.tick("fitting the image", ticks=windows * (3 if node.paints else 2))
     return (laid_image(node),) * bench.plan.samples
 
@@ -56,9 +58,9 @@ def _untouched(node: Node, bench: Bench) -> tuple[Image.Image, ...]:
 def _drawn(node: Node, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...] | Handed:
     plan, size_px = bench.plan, canvas_px(node)
     device = (check_fills if node.paints else check_draws)(model).device
-    mosaic = lay_windows(size_px, plan.chunking(node), device)
     words = plan.wording(model.spec, node.negative_prompt, node.prompt)
     guides = conditions(model, words, node.guidance_scale, size_px, bench.cache)
+    mosaic = lay_node(node, model, guides, bench)
     # one generator for all that is random, in the order of diffusers' pipelines
     generator = torch.Generator("cpu").manual_seed(plan.seed)
     strength = None if node.image is None else node.strength
@@ -128,7 +130,7 @@ class Progress:
         finish: Callable[[Image.Image], Image.Image],
         model: LoadedModel,
         schedule: Schedule,
-        mosaic: Mosaic,
+        mosaic: Mosaic | Regions,
     ) -> None:
         self.bench = bench
         self.tile = mosaic.tile

@@ -17,7 +17,6 @@ from ..engine.conditioning import conditions
 from ..engine.denoise import denoise
 from ..engine.device import out_of_memory_said
 from ..engine.handing import Handed, go_on
-from ..engine.latents import lay_windows
 from ..engine.patching import patched
 from ..engine.seamless import resized
 from .background import cut_out
@@ -25,6 +24,7 @@ from .canvas import cropped
 from .diffuse import Progress, scheduler_spec
 from .inpaint import open_work
 from .rediffuse import Redrawing, redrawn
+from .regions import lay_node
 
 __all__ = ["refine"]
 
@@ -87,9 +87,9 @@ def _as_rediffusion(node: Node, refining: Refining, bench: Bench) -> Rediffusion
 def _finished(step: Refine, handed: Handed, model: LoadedModel, bench: Bench) -> tuple[Image.Image, ...]:
     node, plan, refining = step.node, bench.plan, step.refining
     device = check_draws(model).device
-    mosaic = lay_windows(node.canvas_px, plan.chunking(node), device)
     words = plan.wording(model.spec, node.negative_prompt, node.prompt)
     guides = conditions(model, words, refining.guidance_scale, node.canvas_px, bench.cache, refining.scores)
+    mosaic = lay_node(node, model, guides, bench, refining)
     spec = scheduler_spec(plan, model, bench, windows=len(mosaic.windows))
     seeded = {spec.seed_key: plan.seed} if spec.seed_key else {}
     scheduler = spec.build({**model.scheduler_config, **seeded})
