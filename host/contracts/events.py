@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 __all__ = [
-    "Event", "Failed", "Finished", "ModelEvicted", "ModelLoaded", "Planned", "Queued", "Started",
-    "StepFinished", "StepProgress", "StepStarted",
+    "Event", "Failed", "Finished", "ModelEvicted", "ModelLoaded", "ModelMoved", "Planned", "Queued", "Started",
+    "StepEased", "StepFinished", "StepProgress", "StepStarted",
 ]  # fmt: skip
 
 
@@ -74,6 +74,24 @@ class ModelEvicted(Event):
 
     model: str = ""
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMoved(Event):
+    """A resident model went to a device, or off it while another one works, in `seconds`."""
+
+    model: str = ""
+    device: str = ""
+    seconds: float = 0.0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEased(Event):
+    """The device was full, and the step begins anew; `rung` says what is done about it."""
+
+    task: str = ""
+    rung: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ def shapes(model: LoadedModel) -> Shapes:
         unet_channels=model.unet.config.in_channels,
         unet_dtype=weight.dtype,
         vae_dtype=next(model.vae.parameters()).dtype,
-        device=weight.device,
+        device=model.unet.device,  # where it computes, even if its weights are elsewhere
     )
 
 

@@ -52,7 +52,7 @@ def encode(vae: Any, pixels: torch.Tensor, generator: torch.Generator, tile: Axe
     """
     weight = next(vae.parameters())
     height, width = pixels.shape[-2:]
-    pixels = pixels.to(weight.device, weight.dtype)
+    pixels = pixels.to(vae.device, weight.dtype)
     with _tiles(vae, (height, width)), _wrapping(vae, (height // CELL_PX, width // CELL_PX), tile) as margin:
         around = wrapped_cells(pixels, (margin[0] * CELL_PX, margin[1] * CELL_PX), tile)
         posterior = vae.encode(around).latent_dist
@@ -71,9 +71,10 @@ def decode(vae: Any, latents: torch.Tensor, tile: Axes = _UNTILED) -> torch.Tens
     """
     weight = next(vae.parameters())
     centre, spread = _statistics(vae)
-    scaled = (latents * spread.to(latents.device) + centre.to(latents.device)).to(weight.device, weight.dtype)
+    home = vae.device  # a network that is offloaded in groups computes elsewhere than its weights are
+    scaled = (latents * spread.to(latents.device) + centre.to(latents.device)).to(home, weight.dtype)
     height, width = (side * CELL_PX for side in latents.shape[-2:])
-    together = max(1, _VAE_LIMIT_PX[weight.device.type] // (height * width))
+    together = max(1, _VAE_LIMIT_PX[home.type] // (height * width))
     cells = latents.shape[-2], latents.shape[-1]
     with _tiles(vae, (height, width)), _wrapping(vae, cells, tile) as margin:
         scaled = wrapped_cells(scaled, margin, tile)
@@ -115,7 +116,8 @@ def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
 @contextmanager
 def _tiles(vae: Any, size_px: tuple[int, int]) -> Iterator[None]:
     """Let the VAE work in overlapping tiles while the picture is large: memory no longer grows with it."""
-    if size_px[0] * size_px[1] <= _VAE_LIMIT_PX[vae.device.type]:
+    # tiles that are on already are smaller: the device was full
+    if vae.use_tiling or size_px[0] * size_px[1] <= _VAE_LIMIT_PX[vae.device.type]:
         yield
         return
     before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
