@@ -255,6 +255,13 @@ class Plan:
         """Say what to load for the main diffusion."""
         return ModelSpec(role=Role.BASE, weights=self.model, vae=self.vae, precision=self.precision)
 
+    @property
+    def composed(self) -> bool:
+        """Say whether pictures are laid together on a canvas, more than one node that covers all of it."""
+        whole = Bounds(left=0, top=0, right=self.width, bottom=self.height)
+        parts = any(node.paste or node.bounds != whole for node in self.nodes)
+        return len(self.nodes) > 1 or parts or self.remainder is not None
+
     def draws(self, node: Node) -> ModelSpec:
         """Say what to load for one node: the inpainter where there is one and something to fill."""
         base = self.base()

@@ -150,6 +150,7 @@ class Frame:
     images: tuple[Image, ...] = ()
     files: tuple[str, ...] = ()
     flagged: tuple[int, ...] = ()  # the samples that are withheld; blank pictures stand in their places
+    layers: tuple[Any, ...] = ()  # the canvases that nodes are laid on (`host/engine/layers.py`)
     handed: Any = None  # unfinished latents, which a refiner goes on with (`host/engine/handing.py`)
 
 

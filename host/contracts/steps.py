@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .models import ModelSpec, WeightFile
-from .plan import Node, Rediffusion, Remover, UpscaleStage
+from .plan import Node, Rediffusion, Remainder, Remover, UpscaleStage
 from .refining import Refining
 
 __all__ = [
     "CheckSafety",
     "Diffuse",
+    "Fill",
+    "Flatten",
+    "Lay",
+    "Layering",
+    "Paste",
     "Rediffuse",
     "Refine",
     "RemoveBackground",
@@ -27,6 +32,7 @@ class Diffuse:
     node: Node
     model: ModelSpec
     why: str
+    once: bool = False  # one picture, whatever the number of samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,41 @@ class Refine:
     refining: Refining
     model: ModelSpec
     size_px: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lay:
+    """Take a node's image as it is, without its background if there is a remover."""
+
+    node: Node
+    remover: Remover | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paste:
+    """Lay every picture of one node over the canvas of its sample."""
+
+    node: Node
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """Paint what is empty of every canvas, and refine that; `ticks` for each canvas, even if nothing is."""
+
+    remainder: Remainder
+    model: ModelSpec
+    refine: Refine | None
+    ticks: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flatten:
+    """Make pictures of the canvases that nodes were laid on."""
+
     why: str
 
 
@@ -80,4 +121,5 @@ class Save:
     why: str
 
 
-Step = Diffuse | Refine | RemoveBackground | Upscale | Rediffuse | CheckSafety | Save
+Layering = Lay | Paste | Fill | Flatten
+Step = Diffuse | Refine | Layering | RemoveBackground | Upscale | Rediffuse | CheckSafety | Save

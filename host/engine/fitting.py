@@ -9,12 +9,12 @@ from ..contracts.plan import Bounds, Node
 from ..errors import EngineError
 from ..geometry import fitted, round_up
 
-__all__ = ["back_to", "coverage", "cut", "fill_up", "flat", "hole", "lay", "open_image", "surface"]
+__all__ = ["UNSEEN", "back_to", "coverage", "cut", "fill_up", "flat", "hole", "lay", "open_image", "surface"]
 
 # An input pixel counts as there when it is more opaque than this, of 255.
 _OPAQUE = 128
 # What nobody sees is the middle of [-1, 1], as inpainting models are trained.
-_UNSEEN = (127, 127, 127)
+UNSEEN = (127, 127, 127)
 
 
 def open_image(ref: ImageRef) -> Image.Image:
@@ -73,7 +73,7 @@ def surface(node: Node) -> tuple[Image.Image, Image.Image]:
     if not node.outpaint:
         return flat(laid), painted
     there = laid.getchannel("A").point(_is_opaque)
-    return Image.composite(laid.convert("RGB"), Image.new("RGB", laid.size, _UNSEEN), there), painted
+    return Image.composite(laid.convert("RGB"), Image.new("RGB", laid.size, UNSEEN), there), painted
 
 
 def hole(node: Node, alpha: Image.Image) -> Image.Image:

@@ -16,10 +16,11 @@ from .canvas import Canvas, check_extent, lay_canvas
 from .control import Drawer, control_source
 from .defaults import offer_of, refuse_unsupported, with_offer, with_stored
 from .draft import Draft
-from .drawing import draw_whole, merged_prompts
+from .drawing import Studio, draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
 from .fillers import check_filler
 from .model import check_base, find_base, pick_precision, pick_schedulers, pick_vae
+from .nodes import draw_nodes
 from .repeats import check_repeats
 from .safety import resolve_checker
 from .seamless import check_seamless
@@ -64,17 +65,20 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     check_base(draft)
     prompts = merged_prompts(draft)
     canvas = lay_canvas(draft)
-    drawing = draw_whole(draft, canvas, prompts)
-    scheduler, multi_scheduler = pick_schedulers(draft, drawing.windows)
+    seed = draw() if request.seed is None else request.seed
+    studio = Studio(draft, canvas)
+    drawing = draw_nodes(studio, prompts, seed) if request.nodes else draw_whole(studio, prompts)
+    studio.tell(drawing)
+    scheduler, multi_scheduler = pick_schedulers(draft, studio.windows)
     vae, vae_name = pick_vae(draft)
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
-    over = Drawer(family=drawing.finish.weights.family, offer=None) if drawing.finish.weights else None
+    over = Drawer(family=studio.finish.weights.family, offer=None) if studio.finish.weights else None
     stages = _stages(draft, canvas, prompts, over)
-    remover = pick_remover(draft.host, draft.fault) if request.remove_background else None
+    remover = pick_remover(draft.host, draft.fault) if drawing.cuts_out() else None
     check_seamless(draft, canvas)
-    check_extent(draft, canvas, drawing.windows)
+    check_extent(draft, canvas, studio.windows)
     check_repeats(request, draft.weights, draft.fault)
-    check_filler(draft, drawing.nodes, stages)
+    check_filler(draft, drawing.drawn(), stages)
     checker = resolve_checker(request, draft.host, draft.fault, draft.notes.append)
     if draft.faults:
         raise InvalidRequestError(draft.faults)
@@ -83,11 +87,14 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         size=canvas.size,
         width=canvas.width,
         height=canvas.height,
-        seed=draw() if request.seed is None else request.seed,
+        seed=seed,
         samples=request.samples,
         prompt=request.prompt or "",
         negative_prompt=request.negative_prompt or "",
         nodes=drawing.nodes,
+        region_mode=request.region_mode,
+        remainder=drawing.remainder,
+        remove_background=drawing.remove_background,
         scheduler=scheduler,
         multi_scheduler=multi_scheduler,
         chunking_size=canvas.stride,
@@ -100,11 +107,11 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         checker=checker,
         intermediates=request.intermediates and checker is None,
         image_callback_steps=request.image_callback_steps,
-        inpainter=drawing.filling.weights,
-        inpainter_difference=drawing.filling.difference,
-        inpainter_size=drawing.filling.size_px,
-        refiner=drawing.finish.weights,
-        refiner_size=drawing.finish.size_px,
+        inpainter=studio.filler,
+        inpainter_difference=studio.difference,
+        inpainter_size=studio.filler_px,
+        refiner=studio.finish.weights,
+        refiner_size=studio.finish.size_px,
         patches=patches,
         lora=request.lora,
         lycoris=request.lycoris,

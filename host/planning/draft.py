@@ -29,10 +29,15 @@ class Draft:
         """Note what is wrong with the parameter `name`."""
         self.faults.append(Fault(field=name, message=message))
 
+    def note(self, text: str) -> None:
+        """Note what is worth telling, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     @property
     def voice(self) -> Voice:
         """Give this draft's faults and notes to speak into."""
-        return Voice(fault=self.fault, note=self.notes.append)
+        return Voice(fault=self.fault, note=self.note)
 
     def offered(self, kind: str, name: str, word: str | None) -> str | None:
         """Give the proper name of an offer; a word that nobody offers is a fault of the parameter `name`."""

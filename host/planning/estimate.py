@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..contracts.plan import Node, Plan
 from ..contracts.refining import Refining
 from ..geometry import over_regions, round_up, window_count
 
-__all__ = ["DrawnOver", "chunk_count", "drawn_over", "progress_ticks", "scheduled_steps"]
+__all__ = ["DrawnOver", "chunk_count", "drawn_over", "progress_ticks", "remainder_ticks", "scheduled_steps"]
 
 CELL_PX = 8
 
@@ -35,7 +35,8 @@ def progress_ticks(plan: Plan, unet_calls: int | None = None) -> int:
     `unet_calls` replaces the number of steps where a scheduler takes more than one call a step
     (Heun's 2n - 1). 40 steps in one chunk, an intermediate every 10, are 45.
     """
-    drawn = sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes)
+    drawn = sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes if not node.paste)
+    drawn += plan.samples * remainder_ticks(plan, unet_calls)
     redrawn = plan.samples * sum(again.chunks * (again.steps + 2) for again in drawn_over(plan))
     return plan.iterations * (drawn + redrawn)
 
@@ -69,7 +70,17 @@ def _node_ticks(plan: Plan, node: Node, unet_calls: int | None) -> int:
     steps = scheduled_steps(node) if unet_calls is None else unet_calls
     decodes = steps // plan.image_callback_steps if plan.intermediates else 0
     encodes = 0 if node.image is None else 1 + node.paints
-    return chunk_count(plan, node) * (steps + 1 + encodes + decodes) + _refined_ticks(plan, node)
+    before = sum(_node_ticks(plan, child, unet_calls) for child in node.children)
+    return before + chunk_count(plan, node) * (steps + 1 + encodes + decodes) + _refined_ticks(plan, node)
+
+
+def remainder_ticks(plan: Plan, unet_calls: int | None = None) -> int:
+    """Count what it is to paint what nodes leave empty, for one sample: as an image with a mask."""
+    if plan.remainder is None:
+        return 0
+    node, encodes = plan.remainder.node, 2
+    one = replace(plan, samples=1)
+    return _node_ticks(one, node, unet_calls) + encodes * chunk_count(plan, node)
 
 
 def _refined_ticks(plan: Plan, node: Node) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..contracts.models import Difference, Family, WeightFile, WeightKind
@@ -14,46 +13,14 @@ from ..errors import BadRequestError, NotFoundError, WeightsError
 from ..geometry import round_up
 from .defaults import offer_of, size_px
 from .fillers import SEES_MASKS
-from .masks import Sides, Voice, settled
+from .masks import Voice
 
-__all__ = ["Base", "Filling", "find_beside", "inpainter", "settle", "told"]
+__all__ = ["find_beside", "inpainter", "told"]
 
 DRAWS = 4  # channels of a UNet that is told nothing of masks
 # The files (or folders) that Stable Diffusion 1.5 and its inpainting model are known by, without suffix.
 BASES = ("v1-5-pruned", "v1-5-pruned-emaonly", "stable-diffusion-v1-5")
 INPAINTERS = ("sd-v1-5-inpainting", "stable-diffusion-v1-5-inpainting", "stable-diffusion-inpainting")
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The model of a request: its weights, the offer that they come from, and the side that it draws at."""
-
-    weights: WeightFile
-    offer: ModelOffer | None
-    size_px: int
-
-
-@dataclass(frozen=True, slots=True)
-class Filling:
-    """A node with what of it is drawn settled, and who fills its mask, where that is not the base."""
-
-    node: Node
-    side_px: int  # of the windows over the node
-    weights: WeightFile | None
-    size_px: int | None
-    difference: Difference | None = None
-
-
-def settle(node: Node, request: InvocationRequest, host: HostView, base: Base, voice: Voice) -> Filling:
-    """Settle what of `node` is drawn, how large, and by which model; `voice` hears what is wrong."""
-    filler, asked_px = inpainter(request, host, base.weights, base.size_px, voice)
-    sides = Sides(draw_px=base.size_px, fill_px=asked_px or base.size_px)
-    node = settled(node, request, sides, voice)
-    difference = None
-    if node.paints and filler is None:
-        filler, difference = find_beside(base.weights, base.offer, host, voice)
-    told(node, filler, voice)
-    return Filling(node=node, side_px=sides.of(node), weights=filler, size_px=asked_px, difference=difference)
 
 
 def inpainter(

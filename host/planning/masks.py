@@ -14,7 +14,7 @@ from ..geometry import enlarged_to, fitted, grown
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Sides", "Voice", "settled"]
+__all__ = ["MAX_CROP_SHARE", "Sides", "Voice", "settled", "sized"]
 
 # Above this a small picture gains nothing from being drawn at the model's size.
 MAX_ENLARGEMENT = 3.0
@@ -53,7 +53,7 @@ def settled(node: Node, request: InvocationRequest, sides: Sides, voice: Voice) 
         return replace(node, mask=None)
     if node.image is not None:
         node = _painted(node, request, sides, voice)
-    return _sized(node, sides.of(node), voice)
+    return sized(node, sides.of(node), voice)
 
 
 def _painted(node: Node, request: InvocationRequest, sides: Sides, voice: Voice) -> Node:
@@ -125,7 +125,7 @@ def _cropped(
     return replace(node, crop=Bounds(left=left, top=top, right=right, bottom=bottom))
 
 
-def _sized(node: Node, engine_px: int, voice: Voice) -> Node:
+def sized(node: Node, engine_px: int, voice: Voice) -> Node:
     """Draw what is smaller than the model larger, if that was asked for."""
     if not node.scale_to_model_size:
         return node

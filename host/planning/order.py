@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..contracts.plan import Node, Plan
-from ..contracts.steps import Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
-from .estimate import chunk_count, drawn_over, scheduled_steps
+from ..contracts.plan import Node, Plan, Remainder
+from ..contracts.steps import (
+    Diffuse,
+    Fill,
+    Flatten,
+    Lay,
+    Paste,
+    Rediffuse,
+    Refine,
+    RemoveBackground,
+    Save,
+    Step,
+    Upscale,
+)
+from .estimate import chunk_count, drawn_over, remainder_ticks, scheduled_steps
 from .safety import with_checks
 
 __all__ = ["order"]
@@ -18,13 +30,48 @@ def order(plan: Plan) -> tuple[Step, ...]:
     return (*with_checks(plan, _diffusions(plan)), *_enlargements(plan), Save(why=_saved(plan)))
 
 
-def _diffusions(plan: Plan) -> Iterator[Diffuse | Refine | RemoveBackground]:
+def _diffusions(plan: Plan) -> Iterator[Step]:
     for node in plan.nodes:
-        yield Diffuse(node=node, model=plan.draws(node), why=_drawn(plan, node))
-        yield from _refinements(plan, node)
-        if node.remove_background and not node.fill_background and plan.remover is not None:
-            why = f"remove the background by {plan.remover.method}"
-            yield RemoveBackground(remover=plan.remover, why=why)
+        yield from _laid(plan, node) if node.paste else _diffused(plan, node)
+        if plan.composed:
+            yield Paste(node=node, why=f"paste it at {node.bounds.left}, {node.bounds.top}")
+    if plan.remainder is not None:
+        yield _filled(plan, plan.remainder)
+    if plan.composed:
+        yield Flatten(why="make one picture of all nodes")
+    if plan.remove_background:
+        yield from _cut_out(plan)
+
+
+def _laid(plan: Plan, node: Node) -> Iterator[Lay]:
+    why = f"take the image as it is at {node.width} x {node.height} px"
+    yield Lay(node=node, remover=plan.remover if node.remove_background else None, why=why)
+
+
+def _diffused(plan: Plan, node: Node) -> Iterator[Step]:
+    for child in node.children:
+        yield Diffuse(node=child, model=plan.draws(child), why=_drawn(plan, child), once=True)
+    yield Diffuse(node=node, model=plan.draws(node), why=_drawn(plan, node))
+    yield from _refinements(plan, node)
+    if node.remove_background and not node.fill_background:
+        yield from _cut_out(plan)
+
+
+def _cut_out(plan: Plan) -> Iterator[RemoveBackground]:
+    if plan.remover is not None:
+        why = f"remove the background by {plan.remover.method}"
+        yield RemoveBackground(remover=plan.remover, why=why)
+
+
+def _filled(plan: Plan, remainder: Remainder) -> Fill:
+    node = remainder.node
+    return Fill(
+        remainder=remainder,
+        model=plan.draws(node),
+        refine=next(_refinements(plan, node), None),
+        ticks=remainder_ticks(plan),
+        why=f"paint what is empty of {node.width} x {node.height} px, {node.num_inference_steps} steps",
+    )
 
 
 def _refinements(plan: Plan, node: Node) -> Iterator[Refine]:

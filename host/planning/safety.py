@@ -100,7 +100,7 @@ def with_checks(plan: Plan, steps: Iterable[Step]) -> tuple[Step, ...]:
     for step in steps:
         checked.append(step)
         drawn = isinstance(step, Refine) or (isinstance(step, Diffuse) and step.node.parted_at is None)
-        if drawn and len(plan.nodes) == 1:
+        if drawn and not plan.composed:
             checked.append(check)
     return (*checked, check) if check not in checked else tuple(checked)
 

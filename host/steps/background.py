@@ -14,7 +14,7 @@ from ..engine.device import out_of_memory_said
 from ..engine.fitting import open_image
 from ..errors import EngineError
 
-__all__ = ["cut_out", "remove_background"]
+__all__ = ["cut_background", "cut_out", "remove_background"]
 
 
 def remove_background(step: RemoveBackground, frame: Frame, bench: Bench) -> Frame:
@@ -50,6 +50,14 @@ def cut_out(node: Node, bench: Bench) -> Node:
     path = bench.folders.intermediates / f"{bench.job}_cut.png"
     cut.save(path, compress_level=1)
     return replace(node, image=replace(node.image, path=str(path), mode=cut.mode))
+
+
+def cut_background(image: Image.Image, remover: Remover, bench: Bench) -> Image.Image:
+    """Give a picture as RGBA, transparent behind its subject; says so where no subject was found."""
+    cut = _removed(image, _opened(remover, bench))
+    if not cut.getchannel("A").getbbox():
+        bench.note(f"'{remover.method}' found no subject in an image: all of it is transparent")
+    return cut
 
 
 def _opened(remover: Remover, bench: Bench) -> BackgroundRemover:

@@ -27,6 +27,7 @@ from ..engine.schedule import Schedule, lay_out
 from .background import cut_out
 from .canvas import canvas_px, cropped, input_image, laid_image
 from .control import controlled
+from .desk import at_node, given
 from .inpaint import Work, open_work
 from .regions import lay_node, windows_over
 
@@ -35,7 +36,8 @@ __all__ = ["diffuse", "scheduler_spec"]
 
 def diffuse(step: Diffuse, frame: Frame, bench: Bench) -> Frame:
     """Draw the node, `samples` pictures of it; raises OutOfMemoryError with what to do about it."""
-    node, samples = cut_out(step.node, bench), bench.plan.samples
+    bench = at_node(bench, step.node, once=step.once)
+    node, samples = cut_out(given(step.node, frame, bench), bench), bench.plan.samples
     if node.image is not None and not int(node.num_inference_steps * node.strength):
         return replace(frame, images=_untouched(node, bench))
     with (

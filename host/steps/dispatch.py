@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import assert_never
 
 from ..contracts.protocols import Bench, Frame
-from ..contracts.steps import CheckSafety, Diffuse, Rediffuse, Refine, RemoveBackground, Save, Step, Upscale
+from ..contracts.steps import (
+    CheckSafety,
+    Diffuse,
+    Fill,
+    Flatten,
+    Lay,
+    Paste,
+    Rediffuse,
+    Refine,
+    RemoveBackground,
+    Save,
+    Step,
+    Upscale,
+)
 from ..hookspecs import hookimpl
 
 __all__ = ["CoreSteps"]
@@ -17,38 +30,39 @@ class CoreSteps:
     @hookimpl(trylast=True)
     def run_step(self, step: Step, frame: Frame, bench: Bench) -> Frame:
         """Do one step; raises errors of `stretto.host.errors`."""
+        from .safety import among_kept, check_safety
+
         match step:
             case Diffuse():
                 from .diffuse import diffuse
 
-                return diffuse(step, frame, bench)
+                done = diffuse(step, frame, bench)
             case Refine():
                 from .refine import refine
-                from .safety import among_kept
 
-                return among_kept(refine, step, frame, bench)
+                done = among_kept(refine, step, frame, bench)
+            case Lay() | Paste() | Fill() | Flatten():
+                from .layers import do_layers
+
+                done = do_layers(step, frame, bench)
             case Upscale():
                 from .upscale import upscale
-                from .safety import among_kept
 
-                return among_kept(upscale, step, frame, bench)
+                done = among_kept(upscale, step, frame, bench)
             case Rediffuse():
                 from .rediffuse import rediffuse
-                from .safety import among_kept
 
-                return among_kept(rediffuse, step, frame, bench)
+                done = among_kept(rediffuse, step, frame, bench)
             case RemoveBackground():
                 from .background import remove_background
-                from .safety import among_kept
 
-                return among_kept(remove_background, step, frame, bench)
+                done = among_kept(remove_background, step, frame, bench)
             case CheckSafety():
-                from .safety import check_safety
-
-                return check_safety(step, frame, bench)
+                done = check_safety(step, frame, bench)
             case Save():
                 from .save import save
 
-                return save(frame, bench)
+                done = save(frame, bench)
             case _:
                 assert_never(step)
+        return done

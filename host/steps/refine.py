@@ -21,6 +21,7 @@ from ..engine.patching import patched
 from ..engine.seamless import resized
 from .background import cut_out
 from .canvas import cropped
+from .desk import at_node
 from .diffuse import Progress, scheduler_spec
 from .inpaint import open_work
 from .rediffuse import Redrawing, redrawn
@@ -34,7 +35,7 @@ def refine(step: Refine, frame: Frame, bench: Bench) -> Frame:
 
     Where only a part of the node was repainted, only that part is refined.
     """
-    handed = frame.handed
+    handed, bench = frame.handed, at_node(bench, step.node)
     with (
         patched(step.model, bench) as model,
         out_of_memory_said(f"refining {step.node.width} x {step.node.height} px"),
