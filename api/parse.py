@@ -15,6 +15,7 @@ from .fields import MAX_ITEMS, checked, hints_of, refuse, shown
 from .inbox import ImageInbox
 from .nodes import take_nodes
 from .pictures import IMAGES, take_pictures
+from .tiling import tile_axes
 
 __all__ = ["parse_invocation"]
 
@@ -39,6 +40,9 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
     for name, value in given.items():
         if name in ADAPTERS:
             values[name] = _adapters(value)
+        elif name == "tile":
+            values[name], more = tile_axes(value)
+            faults += more
         elif name not in IMAGES:
             values[name] = _listed(name, value)
     nodes = values.pop("nodes", None)
