@@ -27,13 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
-GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
 PIXELS = 3  # channels of RGB
-FACES = (
-    "it restores faces one by one, for which they must first be found and afterwards blended in; the package "
-    "facexlib and its weights (detection_Resnet50_Final.pth, parsing_parsenet.pth), which do so, are not "
-    "supported by this version; use 'esrgan'"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +60,6 @@ def register_upscalers(host: HostView) -> Iterable[UpscalerSpec]:
             files=("RealESRGAN_x4plus_anime_6B.pth", "RealESRGAN_x4plus_anime_6B.safetensors"),
             source=f"{REAL_ESRGAN}/v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
             open=load,
-        ),
-        UpscalerSpec(
-            name="gfpgan",
-            title="GFPGAN, for faces; not in this version",
-            files=("GFPGANv1.4.pth", "GFPGANv1.3.pth"),
-            source=f"{GFPGAN}/v1.3.0/GFPGANv1.4.pth",
-            open=load,
-            missing=lambda: FACES,
         ),
         UpscalerSpec(
             name="superres", title="Any network that spandrel knows, by the name of its file", open=load
@@ -202,6 +188,11 @@ def read_network(path: Path, device: str) -> Any:
 def _checked(descriptor: Any, path: Path) -> Any:
     import spandrel
 
+    if descriptor.purpose == "FaceSR":
+        raise WeightsError(
+            f"{path} is a {descriptor.architecture.name} network, which restores faces that were found before; "
+            "name the upscaler 'gfpgan' if it is GFPGAN's"
+        )
     channels = descriptor.input_channels, descriptor.output_channels
     if not isinstance(descriptor, spandrel.ImageModelDescriptor) or channels != (PIXELS, PIXELS):
         raise WeightsError(

@@ -89,13 +89,16 @@ class UpscalerSpec(Spec):
 
     One that needs weights names the files of which it takes the first that is there, and where the
     first comes from; `open` then gets the file and the device instead. A spec with `open` and
-    without `files` opens any other file in the upscaler folder, by its name.
+    without `files` opens any other file in the upscaler folder, by its name. One that needs further
+    files names them `beside`, with their URLs; `assemble` then gets all of those too, in their order.
     """
 
     build: Callable[[str], Upscaler] | None = None
     open: Callable[[WeightFile, str], Upscaler] | None = None
     files: tuple[str, ...] = ()
     source: str = ""  # URL of the first of `files`
+    beside: Mapping[str, str] = field(default_factory=dict)
+    assemble: Callable[[WeightFile, tuple[WeightFile, ...], str], Upscaler] | None = None
     missing: Callable[[], str | None] = lambda: None  # why it cannot work here, and what would do
 
 

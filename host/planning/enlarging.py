@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from ..contracts.models import WeightFile, WeightKind
@@ -70,11 +71,11 @@ def plan_stages(
     followers = _followers(request, host, place, Voice(fault=fault, note=note))
     stages = []
     for i, amount in enumerate(amounts):
-        name, weights = _item(methods, i)
+        method = _item(methods, i)
         diffusion = None
         if request.upscale_diffusion:
             diffusion = _rediffusion(request, place, i, _item(followers, i), note)
-        stages.append(UpscaleStage(method=name, amount=amount, weights=weights, diffusion=diffusion))
+        stages.append(replace(method, amount=amount, diffusion=diffusion))
     _note_unread(request, len(stages), note)
     _check_windows(stages, place, fault)
     return tuple(stages)
@@ -88,8 +89,8 @@ def _item(items: Sequence[T], index: int) -> T:
 # -- methods -----------------------------------------------------------------------------------
 
 
-def _method(field: str, word: str, host: HostView, fault: Blame) -> tuple[str, WeightFile | None]:
-    """Find an upscaler by name, or a network by its file's name: its name, and its file if it needs one."""
+def _method(field: str, word: str, host: HostView, fault: Blame) -> UpscaleStage:
+    """Find an upscaler by name, or a network by its file's name: its name, and the files that it needs."""
     folder = host.folders.model_folder(WeightKind.UPSCALER.value)
     try:
         spec: UpscalerSpec = host.offer("upscalers", word)
@@ -97,16 +98,25 @@ def _method(field: str, word: str, host: HostView, fault: Blame) -> tuple[str, W
         file = find_file(folder, [word], WeightKind.UPSCALER) if _opener(host) else None
         if file is None:
             fault(field, _unknown(str(error), host))
-        return word, file
+        return UpscaleStage(method=word, amount=1, weights=file)
     why = spec.missing()
     if why is not None:
         raise UnsupportedError(f"{field}: '{word}' cannot work here: {why}")
     if spec.build is not None:
-        return spec.name, None
+        return UpscaleStage(method=spec.name, amount=1)
     file = find_file(folder, spec.files, WeightKind.UPSCALER)
-    if file is None:
-        fault(field, _without_file(spec, host))
-    return spec.name, file
+    beside = {name: _either(folder, name) for name in spec.beside}
+    missing = [name for name, found in beside.items() if found is None]
+    if missing or file is None:
+        fault(field, _without_files(spec, [] if file else list(spec.files[:1]), missing, host))
+    return UpscaleStage(
+        method=spec.name, amount=1, weights=file, beside=tuple(one for one in beside.values() if one)
+    )
+
+
+def _either(folder: Path, name: str) -> WeightFile | None:
+    """Find a file by its name, or the same tensors as a `.safetensors`."""
+    return find_file(folder, (name, f"{Path(name).stem}.safetensors"), WeightKind.UPSCALER)
 
 
 def _opener(host: HostView) -> UpscalerSpec | None:
@@ -123,15 +133,20 @@ def _unknown(message: str, host: HostView) -> str:
     return f"{message}; or name a file in {folder} (there: {there})"
 
 
-def _without_file(spec: UpscalerSpec, host: HostView) -> str:
+def _without_files(spec: UpscalerSpec, first: list[str], beside: list[str], host: HostView) -> str:
     folder = host.folders.model_folder(WeightKind.UPSCALER.value)
     if not spec.files:
         there = ", ".join(file_names(folder)) or "none"
         return (
             f"'{spec.name}' opens networks by the name of their file; name one in {folder} (there: {there})"
         )
-    how = f", for instance by: {fetched_by(folder, spec.files[0], spec.source)}" if spec.source else ""
-    return f"'{spec.name}' needs its weights; put {' or '.join(spec.files)} into {folder}{how}"
+    urls = {spec.files[0]: spec.source, **spec.beside}
+    how = " && ".join(fetched_by(folder, name, urls[name]) for name in (*first, *beside) if urls[name])
+    names = [" or ".join(spec.files)] if first else []
+    wanted = ", ".join([*names, *beside])
+    return f"'{spec.name}' needs its weights; put {wanted} into {folder}" + (
+        f", for instance by: {how}" if how else ""
+    )
 
 
 # -- drawing over ------------------------------------------------------------------------------

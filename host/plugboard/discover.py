@@ -28,6 +28,7 @@ BUILT_INS = (
     "vaes",
     "resamplers",
     "superres",
+    "faces",
     "realesrgan",
     "backgrounds",
     "controls",

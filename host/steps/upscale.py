@@ -38,8 +38,13 @@ def upscaler_of(stage: UpscaleStage, bench: Bench) -> Upscaler:
         if spec.build is not None:
             return spec.build(bench.device)
     else:
-        for spec in bench.host.offers("upscalers").values():
-            if spec.open is not None and (spec.name == stage.method or not spec.files):
+        specs: list[UpscalerSpec] = list(bench.host.offers("upscalers").values())
+        # a method that is nobody's name is a file's, for who opens any
+        named = [spec for spec in specs if spec.name == stage.method]
+        for spec in named or [spec for spec in specs if not spec.files]:
+            if spec.assemble is not None:
+                return spec.assemble(stage.weights, stage.beside, bench.device)
+            if spec.open is not None:
                 return spec.open(stage.weights, bench.device)
     raise ConfigurationError(
         f"the upscaler '{stage.method}' of this plan is not offered as it was; see `stretto plugins list`"

@@ -75,10 +75,14 @@ def test_imports_are_relative_inside_a_folder_and_dotted_across(path: Path) -> N
     assert faults == []
 
 
+NETWORKS = tuple(f"plugins/faces/{name}.py" for name in ("detection", "network", "parsing", "restoring"))
+
+
 def test_only_the_engine_imports_heavy_libraries_at_module_level() -> None:
     faults = []
     for path in FILES:
-        if _name(path).startswith(("host/engine/", "host/steps/")):
+        # networks of a plugin's own are modules of torch; its offer imports them when one is opened
+        if _name(path).startswith(("host/engine/", "host/steps/", *NETWORKS)):
             continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = []

@@ -45,12 +45,10 @@ def levels(image):
 
 def test_the_words_of_the_contract_and_any_file():
     offered = specs()
-    assert list(offered) == ["esrgan", "esrganime", "gfpgan", "superres"]
+    assert list(offered) == ["esrgan", "esrganime", "superres"]
     assert offered["esrgan"].files[0] == "RealESRGAN_x4plus.pth"
     assert offered["esrganime"].files[0] == "RealESRGAN_x4plus_anime_6B.pth"
-    assert offered["gfpgan"].files == ("GFPGANv1.4.pth", "GFPGANv1.3.pth")
-    assert "facexlib" in offered["gfpgan"].missing()
-    assert [spec.missing() for spec in offered.values() if spec.name != "gfpgan"] == [None] * 3
+    assert [spec.missing() for spec in offered.values()] == [None] * 3
 
 
 @pytest.mark.parametrize("amount", [2, 4, 8, 16])

@@ -14,7 +14,6 @@ from stretto.host.errors import (
     CancelledError,
     InvalidRequestError,
     NotFoundError,
-    UnsupportedError,
     WeightsError,
 )
 from stretto.host.steps.dispatch import CoreSteps
@@ -108,11 +107,6 @@ def test_an_unknown_word_is_told_which_files_there_are(studio, folder):
 def test_what_needs_a_file_name_says_so(studio, folder):
     with pytest.raises(InvalidRequestError, match="'superres' opens networks by the name of their file"):
         studio.plan(outscale=2, upscale=("superres",))
-
-
-def test_faces_are_refused_with_what_is_missing(studio, folder):
-    with pytest.raises(UnsupportedError, match="facexlib"):
-        studio.plan(outscale=2, upscale=("gfpgan",))
 
 
 def test_a_stopped_job_ends_between_pieces(studio, folder):
