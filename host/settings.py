@@ -43,6 +43,7 @@ class Settings:
     idle_timeout_s: Annotated[float, Ge(1.0)] = 600.0
     silence_timeout_s: Annotated[float, Ge(1.0)] = 180.0
     pool_budget_bytes: Annotated[int, Ge(0)] | None = None  # None: most of the device's memory
+    memory_limit_bytes: Annotated[int, Ge(2**28)] | None = None  # None: all of the usable RAM, or of the card
     max_body_bytes: Annotated[int, Ge(1024)] = 64 * 2**20
     max_image_pixels: Annotated[int, Ge(64)] = 64 * 10**6
 

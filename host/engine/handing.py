@@ -47,7 +47,8 @@ def part(schedule: Schedule, share: float | None) -> tuple[Schedule, float | Non
 
 def go_on(scheduler: Scheduler, steps: int, handed: Handed, *, on_cpu: bool) -> Schedule:
     """Lay out what is left of `steps` timesteps after the hand-over."""
-    laid = lay_out(scheduler, steps, handed.generator, on_cpu=on_cpu)
+    # its own generator, so that what was handed over can be finished once more
+    laid = lay_out(scheduler, steps, handed.generator.clone_state(), on_cpu=on_cpu)
     if handed.moment is None:
         return replace(laid, timesteps=laid.timesteps[:0], steps=0)
     begin = len(laid.timesteps) - int((laid.timesteps <= handed.moment).sum())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..contracts.events import Event, Planned, StepFinished, StepProgress, StepStarted
+from ..contracts.events import Event, Planned, StepEased, StepFinished, StepProgress, StepStarted
 from ..contracts.models import ModelSpec, Precision
 from ..contracts.plan import Plan
 from ..contracts.ports import Job
@@ -20,6 +20,8 @@ from .previews import write_preview
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ..engine.relief import Relief, Rung
 
 __all__ = ["TERMINATED", "JobBench", "Rate"]
 
@@ -78,6 +80,8 @@ class JobBench:
         self._previews = 0
         self._reported_at = 0.0
         self._reported = -1
+        self._relief: Relief | None = None
+        machine.rest(job=True)
 
     # -- what steps use ------------------------------------------------------------------------
 
@@ -87,7 +91,8 @@ class JobBench:
         if wanted not in self._machine.pool.resident:
             self.tick(f"loading {spec.weights.name or spec.weights.path}", ticks=0)
         self._check()
-        return self._machine.pool.get(wanted)
+        model = self._machine.given(wanted, self.note)
+        return model if self._relief is None else self._relief.ease(model)
 
     def tick(self, task: str, *, ticks: int = 1, rate: float | None = None) -> None:
         """Count `ticks` and report at most ten times a second; raises CancelledError when stopped."""
@@ -143,12 +148,48 @@ class JobBench:
     def stage(self, task: str) -> Iterator[None]:
         """Frame one step with its events; a stopped job does not begin another."""
         self._check()
+        self._machine.rest()
         begun = time.monotonic()
         self.publish(StepStarted(job=self.job, task=task))
         yield
         if self._step > max(self._reported, 0):
             self._report(time.monotonic(), self._speed)
         self.publish(StepFinished(job=self.job, task=task, seconds=time.monotonic() - begun))
+
+    def mark(self) -> int:
+        """Give how many ticks are done, to go `back_to`."""
+        return self._step
+
+    def back_to(self, mark: int) -> None:
+        """Take back what was counted since a mark: the step begins anew."""
+        self._step = mark
+        self._rate = Rate()
+
+    @contextmanager
+    def eased(self, rungs: frozenset[Rung]) -> Iterator[None]:
+        """Give models out meanwhile so that they take less memory, by these rungs of the ladder."""
+        from ..engine.relief import Relief
+
+        with Relief(rungs) as relief:
+            self._relief = relief
+            try:
+                yield
+            finally:
+                self._relief = None
+
+    def relieve(self) -> str | None:
+        """Free the device of models that can go, and say which; None if there are none."""
+        return self._machine.relieve()
+
+    def say_eased(self, task: str, rung: str) -> None:
+        """Write into the record that a step begins anew, and with what."""
+        self.note(f"the memory was full at '{task}': again, and {rung}")
+        self.publish(StepEased(job=self.job, task=task, rung=rung))
+
+    @property
+    def bound_bytes(self) -> int | None:
+        """Give what this process may take on its device, None for all there is."""
+        return self._machine.bound_bytes
 
     def stamped(self, event: E) -> E:
         """Give an event this job's name, the next number and the time."""

@@ -9,6 +9,7 @@ from ..contracts.protocols import Frame
 from ..errors import EngineError, OutOfMemoryError, StrettoError
 from ..planning.estimate import progress_ticks
 from ..planning.order import order
+from .ladder import climb
 
 if TYPE_CHECKING:
     from ..contracts.steps import Step
@@ -40,6 +41,10 @@ def execute(board: Board, bench: JobBench) -> Frame:
 
 
 def _run(board: Board, step: Step, frame: Frame, bench: JobBench) -> Frame:
+    return climb(step, bench, lambda: _done(board, step, frame, bench))
+
+
+def _done(board: Board, step: Step, frame: Frame, bench: JobBench) -> Frame:
     result = board.first("run_step", step=step, frame=frame, bench=bench)
     if not isinstance(result, Frame):
         raise EngineError(

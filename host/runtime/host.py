@@ -44,7 +44,14 @@ __all__ = ["Host"]
 
 T = TypeVar("T")
 # Settings that a worker takes in when it is hired.
-_WORKER_SETTINGS = ("safe", "switch_mode", "cache_mode", "precision", "pool_budget_bytes")
+_WORKER_SETTINGS = (
+    "safe",
+    "switch_mode",
+    "cache_mode",
+    "precision",
+    "pool_budget_bytes",
+    "memory_limit_bytes",
+)
 
 
 class LazySteps:

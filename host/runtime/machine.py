@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..contracts.models import ModelSpec, Precision
+from ..contracts.models import ModelSpec, Precision, Role
 from ..contracts.protocols import HostView, LoadedModel, Loader
 from ..errors import WeightsError
+from .limits import limited, usable_ram_bytes
 
 if TYPE_CHECKING:
     from ..engine.pool import ModelPool
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["Machine", "Memo", "offline", "pool_budget_bytes"]
 
 _MEMO_ENTRIES = 128  # SDXL's text embeddings are 0.6 MB a prompt
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+# What a job's record says when a second model draws in it, by switch_mode and whether the device is the CPU.
+_SWITCHED = {
+    ("offload", False): "switch_mode offload: one model waits in RAM while another one draws",
+    (
+        "offload",
+        True,
+    ): "switch_mode offload: the device is the CPU, so models stay in RAM and nothing is moved",
+    ("unload", False): "switch_mode unload: one model is let go of before another one draws",
+    ("unload", True): "switch_mode unload: one model is let go of before another one draws",
+    (None, False): "switch_mode null: all models stay on the device, within the pool's budget",
+    (None, True): "switch_mode null: all models stay in RAM, within the pool's budget",
+}
 
 
 # Read by the hub's libraries when they are first imported.
@@ -71,18 +82,22 @@ class Machine:
     """One device with its model pool; imports torch when it is opened."""
 
     def __init__(self, host: HostView, device: str) -> None:
-        from ..engine.pool import ModelPool
+        from ..engine.pool import ModelPool, Place
 
         self.device = device
         self.memo = Memo()
+        self._drew: ModelSpec | None = None
         self._host = host
         self._loaders: dict[str, Loader] = {}
-        budget = host.settings.pool_budget_bytes
-        self.pool: ModelPool = ModelPool(
-            pool_budget_bytes(device) if budget is None else budget,
-            load=self._load,
-            publish=host.publish,
+        self.bound_bytes: int | None = None
+        settings, budget = host.settings, host.settings.pool_budget_bytes
+        place = Place(
+            device=device,
+            budget_bytes=pool_budget_bytes(device) if budget is None else budget,
+            idle_bytes=pool_budget_bytes("cpu"),
+            switch_mode=settings.switch_mode,
         )
+        self.pool: ModelPool = ModelPool(place, load=self._load, publish=host.publish)
 
     @classmethod
     @contextmanager
@@ -92,11 +107,12 @@ class Machine:
             from ..engine.device import pick_device
 
             machine = cls(host, pick_device(None))
-            try:
-                yield machine
-            finally:
-                machine.memo.clear()
-                machine.pool.close()
+            with limited(host.settings.memory_limit_bytes, machine.device) as machine.bound_bytes:
+                try:
+                    yield machine
+                finally:
+                    machine.memo.clear()
+                    machine.pool.close()
 
     def precision(self, asked: Precision | None) -> Precision:
         """Decide what to compute in: what the plan says, else the settings, else the device's best."""
@@ -105,14 +121,36 @@ class Machine:
         setting = self._host.settings.precision
         return pick_precision(asked or (Precision(setting) if setting else None), self.device)
 
-    def _load(self, spec: ModelSpec) -> LoadedModel:
-        loaded = self._loader_of(spec).load(spec, self.precision(spec.precision), self.device)
+    def given(self, spec: ModelSpec, note: Callable[[str], None]) -> LoadedModel:
+        """Give a model from the pool; `note` hears what becomes of another one that drew before it in this job."""
+        if spec.role is not Role.CONTROLNET and spec.role is not Role.SAFETY:
+            if self._drew not in (None, spec):
+                note(_SWITCHED[self.pool.place.switch_mode, self.device == "cpu"])
+            self._drew = spec
+        return self.pool.get(spec)
+
+    def rest(self, *, job: bool = False) -> None:
+        """Hear that a step begins, or a job: no model is at work."""
+        self.pool.rest()
+        self._drew = None if job else self._drew
+
+    def relieve(self) -> str | None:
+        """Free the device of models that can go, and say how many; None if there are none."""
+        count = self.pool.relieve()
+        if not count:
+            return None
+        if self.device == "cpu":
+            return f"{count} idle models were let go of"
+        return f"{count} models keep their weights in RAM, and come to the device in groups or when they are used"
+
+    def _load(self, spec: ModelSpec, device: str) -> LoadedModel:
+        loaded = self._loader_of(spec).load(spec, self.precision(spec.precision), device)
         if spec.difference is None:
             return loaded
         from ..engine.difference import add_difference
 
         model, base = (
-            self._load(replace(spec, weights=file, difference=None))
+            self._load(replace(spec, weights=file, difference=None), device)
             for file in (spec.difference.model, spec.difference.base)
         )
         return add_difference(loaded, model, base)
@@ -136,11 +174,4 @@ def pool_budget_bytes(device: str) -> int:
         import torch
 
         return int(torch.cuda.get_device_properties(device).total_memory * 0.85)
-    import psutil
-
-    total = int(psutil.virtual_memory().total)
-    try:
-        limit = _CGROUP_LIMIT.read_text().strip()
-    except OSError:  # not Linux, or no control groups
-        limit = "max"
-    return int((min(total, int(limit)) if limit.isdecimal() else total) * 0.6)
+    return int(usable_ram_bytes() * 0.6)

@@ -52,7 +52,7 @@ def painted(tmp_path: Any) -> dict[str, ImageRef]:
 
 def loaded(host: Any, machine: Any, name: str) -> Any:
     plan = host.plan(InvocationRequest(prompt="x", model="mine", inpainter=name))
-    return machine._load(replace(plan.base(), weights=plan.inpainter))
+    return machine._load(replace(plan.base(), weights=plan.inpainter), "cpu")
 
 
 def test_what_was_learnt_is_added(studio, painted):

@@ -9,7 +9,7 @@ import torch
 from stretto.host.contracts.events import ModelEvicted, ModelLoaded
 from stretto.host.contracts.models import ModelSpec, Precision, Role, WeightFile, WeightKind
 from stretto.host.contracts.protocols import LoadedModel
-from stretto.host.engine.pool import ModelPool
+from stretto.host.engine.pool import ModelPool, Place
 from stretto.host.errors import OutOfMemoryError, WeightsError
 
 KB = 1024
@@ -29,10 +29,10 @@ def spec(name: str, **changes) -> ModelSpec:
     return ModelSpec(role=Role.BASE, weights=weights, **changes)
 
 
-def make(load_bytes: int = 10 * KB, budget: int = 25 * KB, fail=()):
+def make(load_bytes: int = 10 * KB, budget: int = 25 * KB, fail=(), device: str = "cpu", **place):
     told, loads, failures = [], [], list(fail)
 
-    def load(wanted: ModelSpec) -> LoadedModel:
+    def load(wanted: ModelSpec, device: str) -> LoadedModel:
         loads.append(wanted)
         if failures:
             raise failures.pop(0)
@@ -41,7 +41,8 @@ def make(load_bytes: int = 10 * KB, budget: int = 25 * KB, fail=()):
             text_encoders=(), tokenizers=(), scheduler_config={}, options={},
         )  # fmt: skip
 
-    return SimpleNamespace(pool=ModelPool(budget, load, told.append), told=told, loads=loads)
+    where = Place(device=device, budget_bytes=budget, **place)
+    return SimpleNamespace(pool=ModelPool(where, load, told.append), told=told, loads=loads)
 
 
 def test_equal_specs_share_one_load():
@@ -99,7 +100,7 @@ def test_no_room_while_loading_evicts_the_others_and_tries_once_more():
     made = make()
     made.pool.get(spec("a"))
     later = make(fail=[MemoryError()])
-    later.pool._resident, later.pool._sizes = made.pool._resident, made.pool._sizes
+    later.pool._resident = made.pool._resident
     later.pool.get(spec("b"))
     assert later.pool.resident == (spec("b"),)
     assert later.loads == [spec("b"), spec("b")]

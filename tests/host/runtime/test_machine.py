@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stretto.host.contracts.models import ModelSpec, Precision, Role, WeightFile, WeightKind
 from stretto.host.errors import WeightsError
-from stretto.host.runtime import machine as machines
+from stretto.host.runtime import limits
 from stretto.host.runtime.machine import Machine, offline, pool_budget_bytes
 from stretto.host.settings import Settings
 
@@ -26,13 +26,13 @@ def spec() -> Any:
 
 def test_the_budget_is_a_setting_or_a_share_of_memory() -> None:
     with Machine.open(_host(pool_budget_bytes=123)) as machine:
-        assert machine.pool.budget_bytes == 123
+        assert machine.pool.place.budget_bytes == 123
     with Machine.open(_host()) as machine:
-        assert machine.pool.budget_bytes == pool_budget_bytes(machine.device)
+        assert machine.pool.place.budget_bytes == pool_budget_bytes(machine.device)
 
 
 def test_a_control_groups_limit_counts(tmp_path: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(machines, "_CGROUP_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(limits, "_CGROUP_LIMIT", tmp_path / "memory.max")
     free = pool_budget_bytes("cpu")
     (tmp_path / "memory.max").write_text("max\n")
     assert pool_budget_bytes("cpu") == free
