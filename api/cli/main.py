@@ -19,6 +19,7 @@ COMMANDS = {
     "models": ("models:models_group", "Show which models there are and where they stand."),
     "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
     "serve": ("serve:serve_command", "Serve the JSON API until Ctrl-C or SIGTERM."),
+    "settings": ("settings:settings_command", "Show the settings, and change them while no server runs."),
 }
 
 FAILED = 1

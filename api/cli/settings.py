@@ -1,0 +1,90 @@
+"""`stretto settings`: the settings that a server keeps, shown and changed while none runs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Place, as_json, place_options
+from .tables import table
+
+if TYPE_CHECKING:
+    from stretto.host.settings import Settings
+
+__all__ = ["settings_command"]
+
+
+class Setting(click.ParamType[tuple[str, Any]]):
+    """NAME=VALUE, where VALUE is JSON, or else plain text."""
+
+    name = "NAME=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Split, check the name, and read the value."""
+        from stretto.host.errors import did_you_mean
+
+        from ..settings_store import NAMES
+
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"'{value}' has no '='; write for example safe=false", param, ctx)
+        if name not in NAMES:
+            self.fail(f"no setting is called '{name}'; {did_you_mean(name, NAMES)}", param, ctx)
+        try:
+            return name, json.loads(text)
+        except json.JSONDecodeError:
+            return name, text
+
+
+@click.command("settings")
+@click.option(
+    "--set",
+    "changes",
+    type=Setting(),
+    multiple=True,
+    help="Change a setting, for example --set safe=false --set switch_mode=null. May be given many times.",
+)
+@as_json
+@place_options
+def settings_command(place: Place, *, changes: tuple[tuple[str, Any], ...], as_json: bool) -> None:
+    """Show the settings, and change them while no server runs on the same data.
+
+    A running server takes changes by POST /api/settings.
+    """
+    settings = _changed(place, dict(changes)) if changes else place.settings()
+    if as_json:
+        click.echo(json.dumps(asdict(settings), indent=2))
+        return
+    click.echo(table(("setting", "value"), [(name, json.dumps(v)) for name, v in asdict(settings).items()]))
+
+
+def _changed(place: Place, changes: dict[str, Any]) -> Settings:
+    from functools import partial
+
+    from filelock import FileLock, Timeout
+    from stretto.host.errors import ConfigurationError
+    from stretto.host.planning.safety import unchecked
+
+    from ..entities import open_database, torn_said
+    from ..serve import LOCK_NAME
+    from ..settings_store import SettingsStore
+    from ..store import database_file
+
+    root = place.folders.root
+    root.mkdir(parents=True, exist_ok=True)
+    file, check = database_file(root), partial(unchecked, folders=place.folders)
+    try:
+        with FileLock(root / LOCK_NAME, timeout=0), torn_said(file), closing(open_database(file)) as records:
+            return SettingsStore(records).change(changes, misfits=check)
+    except Timeout as error:
+        raise ConfigurationError(
+            f"a server runs on {root}; change its settings by POST /api/settings, or stop it first"
+        ) from error
