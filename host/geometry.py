@@ -14,6 +14,7 @@ __all__ = [
     "FITS",
     "Placement",
     "Window",
+    "area_of",
     "cells_under",
     "enlarged_to",
     "feather",
@@ -107,20 +108,33 @@ def over_regions(
     stride: int,
     tile: tuple[bool, bool] = (False, False),
 ) -> tuple[tuple[Window, ...], ...]:
-    """Lay windows over each region of a canvas (height, width), and last over what no region covers.
+    """Lay windows over each area of a canvas (height, width), and last over what no region covers.
 
-    A region has windows of its own, in its own cells, as if it were a canvas; one that reaches from
-    border to border is seamless on the axes (x, y) of `tile`. The last windows are those over the
-    whole canvas that see a cell outside of all regions; none if there is no such cell.
+    An area is a region with what is around it, as `area_of` gives it. It has windows of its own, in
+    its own cells, as if it were a canvas; one that reaches from border to border is seamless on the
+    axes (x, y) of `tile`. The last windows are those over the whole canvas that see a cell outside
+    of all regions; none if there is no such cell.
     """
     height, width = canvas
     laid = []
-    for region in regions:
+    for region in (area_of(one, canvas, size) for one in regions):
         wraps = tile[0] and region.width == width, tile[1] and region.height == height
         laid.append(windows(region.height, region.width, size, stride, wraps))
     free = _uncovered(canvas, regions)
     rest = windows(height, width, size, stride, tile) if free else ()
     return *laid, tuple(window for window in rest if any(_meet(window, cells, canvas) for cells in free))
+
+
+def area_of(region: Window, canvas: tuple[int, int], size: int) -> Window:
+    """Grow a region that is smaller than a window of `size` to one, about its middle, inside of `canvas`."""
+    top, height = _grown_cells(region.top, region.height, canvas[0], size)
+    left, width = _grown_cells(region.left, region.width, canvas[1], size)
+    return Window(top, left, height, width)
+
+
+def _grown_cells(start: int, length: int, room: int, least: int) -> tuple[int, int]:
+    grown = max(length, min(least, room))
+    return min(max(0, start - (grown - length) // 2), room - grown), grown
 
 
 def _uncovered(canvas: tuple[int, int], regions: Sequence[Window]) -> list[Window]:

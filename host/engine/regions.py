@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from ..contracts.plan import Chunking
-from ..geometry import Window, feather, over_regions
+from ..geometry import Window, area_of, feather, over_regions
 from .components import CELL_PX
 from .conditioning import Conditions
 from .control import Controls
@@ -27,7 +27,10 @@ __all__ = ["Mixed", "Region", "Regions", "lay_regions"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of latent cells with what guides it there, its windows, and how much each cell counts."""
+    """A rectangle of latent cells with what guides it there, its windows, and how much each cell counts.
+
+    That may be 0 about the region itself.
+    """
 
     area: Window
     told: Conditions
@@ -149,33 +152,39 @@ def _told(each: Sequence[Conditions], samples: int) -> Conditions | Mixed:
 
 def lay_regions(
     size_px: tuple[int, int],
-    areas: Sequence[Window],
+    boxes: Sequence[Window],
     told: Sequence[Conditions],
     chunking: Chunking,
     device: torch.device | str = "cpu",
 ) -> Regions:
     """Lay regions over a canvas of `size_px` (height, width), feathered where they do not end with it.
 
-    `told` guides each of `areas`, which are in latent cells, and as the last one what no area covers.
+    `told` guides each of `boxes`, which are in latent cells, and as the last one what no box covers.
+    A box that is smaller than a window is predicted with what is around it.
     """
     canvas = size_px[0] // CELL_PX, size_px[1] // CELL_PX
     size, stride, blur = (px // CELL_PX for px in (chunking.size_px, chunking.stride_px, chunking.blur_px))
-    laid = over_regions(canvas, areas, size, stride, chunking.tile)
+    tile = chunking.tile
+    laid = over_regions(canvas, boxes, size, stride, tile)
     regions = []
     total = torch.zeros(canvas, device=device)
-    for area, windows, guides in zip(areas, laid[:-1], told[:-1], strict=True):
-        tile = _spanned(area, canvas, chunking.tile)
-        mosaic = mosaic_of(windows, (area.height, area.width), blur, tile, device)
-        region = Region(area, guides, mosaic, _weight(area, canvas, blur, chunking.tile).to(device))
+    for own, windows, guides in zip(boxes, laid[:-1], told[:-1], strict=True):
+        area = area_of(own, canvas, size)
+        mosaic = mosaic_of(windows, (area.height, area.width), blur, _spanned(area, canvas, tile), device)
+        counts = _weight(own, canvas, blur, tile)
+        weight = torch.zeros(area.height, area.width)
+        top, left = own.top - area.top, own.left - area.left
+        weight[top : top + own.height, left : left + own.width] = counts
+        region = Region(area, guides, mosaic, weight.to(device))
         total[region.cells] += region.weight
         regions.append(region)
     if laid[-1]:
         whole = Window(0, 0, *canvas)
-        mosaic = mosaic_of(laid[-1], canvas, blur, chunking.tile, device)
-        left = (1 - total).clamp(min=0) * _seen(mosaic, canvas, device)
-        regions.append(Region(whole, told[-1], mosaic, left))
-        total = total + left
-    return Regions(regions=tuple(regions), total=total, tile=chunking.tile)
+        mosaic = mosaic_of(laid[-1], canvas, blur, tile, device)
+        uncounted = (1 - total).clamp(min=0) * _seen(mosaic, canvas, device)
+        regions.append(Region(whole, told[-1], mosaic, uncounted))
+        total = total + uncounted
+    return Regions(regions=tuple(regions), total=total, tile=tile)
 
 
 def _spanned(area: Window, canvas: tuple[int, int], tile: Axes) -> Axes:
@@ -183,8 +192,9 @@ def _spanned(area: Window, canvas: tuple[int, int], tile: Axes) -> Axes:
 
 
 def _weight(area: Window, canvas: tuple[int, int], blur: int, tile: Axes) -> torch.Tensor:
-    down = feather(area.top, area.height, canvas[0], blur, wraps=tile[1])
-    across = feather(area.left, area.width, canvas[1], blur, wraps=tile[0])
+    """Weigh a region's cells; at least its middle half counts in full."""
+    down = feather(area.top, area.height, canvas[0], min(blur, area.height // 4), wraps=tile[1])
+    across = feather(area.left, area.width, canvas[1], min(blur, area.width // 4), wraps=tile[0])
     return torch.tensor(down)[:, None] * torch.tensor(across)
 
 

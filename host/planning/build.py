@@ -16,11 +16,12 @@ from .canvas import Canvas, check_extent, lay_canvas
 from .control import Drawer, control_source
 from .defaults import offer_of, refuse_unsupported, with_offer, with_stored
 from .draft import Draft
-from .drawing import Studio, draw_whole, merged_prompts
+from .drawing import Drawing, Studio, Words, draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
 from .fillers import check_filler
 from .model import check_base, find_base, pick_precision, pick_schedulers, pick_vae
 from .nodes import draw_nodes
+from .regions import draw_regions
 from .repeats import check_repeats
 from .safety import resolve_checker
 from .seamless import check_seamless
@@ -67,7 +68,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     canvas = lay_canvas(draft)
     seed = draw() if request.seed is None else request.seed
     studio = Studio(draft, canvas)
-    drawing = draw_nodes(studio, prompts, seed) if request.nodes else draw_whole(studio, prompts)
+    drawing = _drawing(studio, prompts, seed)
     studio.tell(drawing)
     scheduler, multi_scheduler = pick_schedulers(draft, studio.windows)
     vae, vae_name = pick_vae(draft)
@@ -122,6 +123,15 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         noise_offset=request.noise_offset,
         notes=tuple(draft.notes),
     )
+
+
+def _drawing(studio: Studio, prompts: Words, seed: int) -> Drawing:
+    request = studio.draft.request
+    if not request.nodes:
+        return draw_whole(studio, prompts)
+    if request.region_mode == "latent":
+        return draw_regions(studio, prompts)
+    return draw_nodes(studio, prompts, seed)
 
 
 def _stages(

@@ -25,7 +25,7 @@ DONE = frozenset({
     "model_negative_prompt", "model_prompt", "model_type", "multi_scheduler", "negative_prompt", "noise_offset",
     "num_inference_steps", "outscale", "precision", "prompt", "refiner", "refiner_aesthetic_score",
     "refiner_guidance_scale", "refiner_negative_aesthetic_score", "refiner_size", "refiner_start",
-    "refiner_strength", "remove_background", "safe", "samples",
+    "refiner_strength", "region_mode", "remove_background", "safe", "samples",
     "scale_to_model_size", "scheduler", "seed", "size", "strength", "tile", "upscale", "upscale_diffusion",
     "upscale_diffusion_chunking_blur", "upscale_diffusion_chunking_size", "upscale_diffusion_controlnet",
     "upscale_diffusion_guidance_scale", "upscale_diffusion_negative_prompt", "upscale_diffusion_prompt",

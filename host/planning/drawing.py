@@ -16,7 +16,7 @@ from .inpainters import find_beside, inpainter, told
 from .masks import Sides, Voice, settled, sized
 from .refining import Drawn, Finish, finisher
 
-__all__ = ["Drawing", "Studio", "Words", "draw_whole", "merged_prompts", "rectangle"]
+__all__ = ["DEFAULT_GUIDANCE", "Drawing", "Studio", "Words", "draw_whole", "merged_prompts", "rectangle"]
 
 DEFAULT_STEPS = 40
 DEFAULT_GUIDANCE = 7.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image, ImageOps
@@ -16,14 +16,17 @@ from ..engine.control import Controls, Guide, folded
 from ..engine.fitting import cut, fill_up, flat, lay, open_image
 from ..engine.images import to_pixels
 from ..engine.latents import Mosaic
+from ..engine.regions import Regions
 from ..errors import WeightsError
 
 __all__ = ["control_image", "controlled", "following"]
 
+M = TypeVar("M", bound=Mosaic | Regions)
+
 
 def controlled(
-    node: Node, model: LoadedModel, guides: Conditions, mosaic: Mosaic, bench: Bench
-) -> tuple[Conditions, Mosaic]:
+    node: Node, model: LoadedModel, guides: Conditions, mosaic: M, bench: Bench
+) -> tuple[Conditions, M]:
     """Give conditions with the node's ControlNets, and windows that cut their pictures along.
 
     Raises WeightsError naming a ControlNet that is made for a UNet of another size.

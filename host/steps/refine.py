@@ -75,7 +75,7 @@ def _kept(
 
 def _as_rediffusion(node: Node, refining: Refining, bench: Bench) -> Rediffusion:
     return Rediffusion(
-        prompt=node.prompt,
+        prompt=node.prompt or ", ".join(region.prompt for region in node.regions),
         negative_prompt=node.negative_prompt,
         num_inference_steps=node.num_inference_steps,
         guidance_scale=refining.guidance_scale,

@@ -9,7 +9,7 @@ from ..engine.components import CELL_PX
 from ..engine.conditioning import Conditions, conditions
 from ..engine.latents import Mosaic, lay_windows
 from ..engine.regions import Regions, lay_regions
-from ..geometry import over_regions
+from ..geometry import area_of, over_regions
 from .canvas import canvas_px
 
 __all__ = ["lay_node", "windows_over"]
@@ -20,25 +20,27 @@ def lay_node(
 ) -> Mosaic | Regions:
     """Lay windows over a node, or over each of its regions; `guides` is for what no region covers.
 
-    A region is told its own size, as if it were drawn by itself. `refining` says how a refiner
-    that goes on with it is guided.
+    A region is told the size of the area that it is drawn in, as if that were a picture by itself.
+    `refining` says how a refiner that goes on with it is guided.
     """
-    plan = bench.plan
-    device = model.unet.device
+    plan, size_px = bench.plan, canvas_px(node)
+    device, chunking = model.unet.device, plan.chunking(node)
     if not node.regions:
-        return lay_windows(canvas_px(node), plan.chunking(node), device)
+        return lay_windows(size_px, chunking, device)
+    canvas = size_px[0] // CELL_PX, size_px[1] // CELL_PX
+    areas = [area_of(box, canvas, chunking.size_px // CELL_PX) for box in node.areas]
     told = [
         conditions(
             model,
             plan.wording(model.spec, region.negative_prompt, region.prompt),
             region.guidance_scale if refining is None else refining.guidance_scale,
-            (region.bounds.bottom - region.bounds.top, region.bounds.right - region.bounds.left),
+            (area.height * CELL_PX, area.width * CELL_PX),
             bench.cache,
             None if refining is None else refining.scores,
         )
-        for region in node.regions
+        for region, area in zip(node.regions, areas, strict=True)
     ]
-    return lay_regions(canvas_px(node), node.areas, [*told, guides], plan.chunking(node), device)
+    return lay_regions(size_px, node.areas, [*told, guides], chunking, device)
 
 
 def windows_over(node: Node, plan: Plan) -> int:

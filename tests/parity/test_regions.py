@@ -10,9 +10,9 @@ from stretto.host.contracts.plan import Bounds, Region
 from .conftest import difference
 
 
-def region(left, top, right, bottom, prompt="a red circle", guidance=5.0, negative=""):
+def region(left, top, right, bottom, prompt="a red circle", guidance=5.0):
     bounds = Bounds(left=left, top=top, right=right, bottom=bottom)
-    return Region(bounds=bounds, prompt=prompt, negative_prompt=negative, guidance_scale=guidance)
+    return Region(bounds=bounds, prompt=prompt, negative_prompt="", guidance_scale=guidance)
 
 
 def draw(ours, regions, **asked):

@@ -54,6 +54,18 @@ def test_where_regions_overlap_they_are_averaged_by_weight():
     assert blended.tolist() == pytest.approx([1] * 8 + [1.5, 1.8, 2, 2, 2, 2, 2.2, 2.5] + [3] * 8)
 
 
+def test_a_small_region_is_drawn_with_what_is_around_it():
+    regions = lay_regions((128, 128), [Window(1, 12, 3, 4)], [told(2.0), told(5.0)], CHUNKING)
+    small = regions.regions[0]
+    assert small.area == Window(0, 8, 8, 8)
+    assert small.mosaic.windows == (Window(0, 0, 8, 8),)
+    blended = regions.blend(torch.zeros(1, 4, 16, 16), Told())[0, 0]
+    assert blended[2, 11:].tolist() == pytest.approx([5, 3.5, 2, 2, 2])
+    changed = (blended - 5).abs() > 0.01
+    assert changed[1:4, 12:].all()
+    assert int(changed.sum()) == 3 * 4
+
+
 def test_regions_of_one_shape_share_calls(monkeypatch):
     areas = [Window(top, left, 8, 8) for top in (0, 8) for left in (0, 8)]
     regions = lay_regions((128, 128), areas, [told(float(n)) for n in range(5)], CHUNKING)
@@ -66,12 +78,13 @@ def test_regions_of_one_shape_share_calls(monkeypatch):
         assert [float(blended[1, 0, area.top, area.left]) for area in areas] == pytest.approx([0, 1, 2, 3])
 
 
-@pytest.mark.parametrize("other", [{"length": 6}, {"guidance": 4.0}, {"area": Window(0, 8, 6, 8)}])
+@pytest.mark.parametrize("other", [{"length": 6}, {"guidance": 4.0}, {"area": Window(0, 8, 8, 9)}])
 def test_what_cannot_share_a_call_has_its_own(other):
     area = other.pop("area", Window(0, 8, 8, 8))
     guided = (0.0, 2.0) if "guidance" in other else (2.0,)
     guides = [told(1.0), told(*guided, **other), told(9.0)]
-    regions = lay_regions((64, 128), [Window(0, 0, 8, 8), area], guides, CHUNKING)
+    chunking = Chunking(size_px=64, stride_px=0, blur_px=16)
+    regions = lay_regions((64, 136), [Window(0, 0, 8, 8), area], guides, chunking)
     seen: list[tuple[int, ...]] = []
 
     def predict(rows, *, told, rounds):
@@ -84,10 +97,10 @@ def test_what_cannot_share_a_call_has_its_own(other):
         seen.append(tuple(given.shape))
         return given
 
-    blended = regions.blend(torch.zeros(1, 4, 8, 16), predict)
+    blended = regions.blend(torch.zeros(1, 4, 8, 17), predict)
     assert len(seen) >= 2
     assert float(blended[0, 0, 0, 0]) == 1.0
-    assert float(blended[0, 0, 0, 15]) == (8.0 if "guidance" in other else 2.0)
+    assert float(blended[0, 0, 0, 11]) == (8.0 if "guidance" in other else 2.0)
 
 
 def test_each_region_has_its_own_guidance():
