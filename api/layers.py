@@ -37,16 +37,21 @@ def nodes_of(value: object) -> Layers:
         return layers
     nodes: list[object] = []
     for i, item in enumerate(value):
-        node = _node(f"layers[{i}]", item, layers) if isinstance(item, Mapping) else item
-        if node is not None:
-            layers.origins[f"nodes[{len(nodes)}]"] = f"layers[{i}]"
-            nodes.append(node)
+        if isinstance(item, Mapping) and _unseen(item):
+            layers.notes.append(f"'layers[{i}]' was left out: it is hidden, and no ControlNet follows it")
+            continue
+        layers.origins[f"nodes[{len(nodes)}]"] = f"layers[{i}]"
+        nodes.append(_node(f"layers[{i}]", item, layers) if isinstance(item, Mapping) else item)
     layers.nodes = nodes
     return layers
 
 
-def _node(path: str, item: Mapping[str, object], layers: Layers) -> dict[str, object] | None:
-    """Read one layer; None for one that is hidden and controls nothing."""
+def _unseen(item: Mapping[str, object]) -> bool:
+    return item.get("visibility") == "hidden" and not item.get("control_units")
+
+
+def _node(path: str, item: Mapping[str, object], layers: Layers) -> dict[str, object]:
+    """Read one layer."""
     layer = {key: value for key, value in item.items() if value is not None}
     node: dict[str, object] = {key: value for key, value in layer.items() if key in KEPT}
     units = layer.get("control_units")
@@ -63,9 +68,6 @@ def _node(path: str, item: Mapping[str, object], layers: Layers) -> dict[str, ob
         layers.notes.append(f"'{path}.visibility' denoised was read as 'infer'")
     unread = [key for key, value in layer.items() if key not in KEPT and not _plain(key, value)]
     layers.notes += [f"'{path}.{key}' does nothing here" for key in unread]
-    if visibility == "hidden" and not units:
-        layers.notes.append(f"'{path}' was left out: it is hidden, and no ControlNet follows it")
-        return None
     return node
 
 

@@ -140,7 +140,7 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Hos
 
     from ..fields import refuse_half_characters
     from ..inbox import ImageInbox
-    from ..parse import parse_invocation
+    from ..planned import plan_body
     from .replay import plan_of_file, plan_of_picture
 
     if source.plan_file is not None:
@@ -150,7 +150,7 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Hos
     payload = {**DEFAULTS, **dict(assignments), "prompt": source.prompt}
     refuse_half_characters(payload)
     inbox = ImageInbox(host.folders, host.settings, allowed_roots=None)
-    return host.plan(parse_invocation(payload, inbox))
+    return plan_body(payload, inbox, host.plan)
 
 
 def _draw(host: Host, plan: Plan) -> Finished:

@@ -8,7 +8,7 @@ from ..fields import shown
 from ..history import find, remove, since
 from ..inbox import ImageInbox
 from ..invocations import described, ticket
-from ..parse import parse_invocation
+from ..planned import plan_body
 from ..routing import Call, Data, Reply, Route
 
 __all__ = ["ROUTES"]
@@ -19,7 +19,7 @@ def invoke(call: Call) -> Reply:
     services = call.services
     folders = services.folders
     inbox = ImageInbox(folders, services.host.settings, (folders.images, folders.inputs))
-    plan = services.host.plan(parse_invocation(call.body(), inbox))
+    plan = plan_body(call.body(), inbox, services.host.plan)
     return Data(ticket(services.host.submit(plan, call.user.id)))
 
 
