@@ -22,7 +22,7 @@ DONE = frozenset({
     "process_control_image",
     "height", "image", "image_callback_steps", "inpaint_feather", "inpainter", "inpainter_size",
     "intermediates", "inversion", "iterations", "invert_mask", "lora", "lycoris", "mask", "model",
-    "model_negative_prompt", "model_prompt", "model_type", "multi_scheduler", "negative_prompt", "noise_offset",
+    "model_negative_prompt", "model_prompt", "model_type", "multi_scheduler", "negative_prompt", "nodes", "noise_offset",
     "num_inference_steps", "outscale", "precision", "prompt", "refiner", "refiner_aesthetic_score",
     "refiner_guidance_scale", "refiner_negative_aesthetic_score", "refiner_size", "refiner_start",
     "refiner_strength", "region_mode", "remove_background", "safe", "samples",

@@ -32,11 +32,12 @@ def chunk_count(plan: Plan, node: Node) -> int:
 def progress_ticks(plan: Plan, unet_calls: int | None = None) -> int:
     """Count ticks: each chunk one a step, one to decode, one to encode an image, one its mask, one an intermediate.
 
-    `unet_calls` replaces the number of steps where a scheduler takes more than one call a step
+    Nodes that are laid on one canvas are one more. `unet_calls` replaces the number of steps where a
+    scheduler takes more than one call a step
     (Heun's 2n - 1). 40 steps in one chunk, an intermediate every 10, are 45.
     """
     drawn = sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes if not node.paste)
-    drawn += plan.samples * remainder_ticks(plan, unet_calls)
+    drawn += plan.samples * remainder_ticks(plan, unet_calls) + plan.composed
     redrawn = plan.samples * sum(again.chunks * (again.steps + 2) for again in drawn_over(plan))
     return plan.iterations * (drawn + redrawn)
 

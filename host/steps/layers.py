@@ -103,5 +103,5 @@ def _painted(step: Fill, node: Node, bench: Bench) -> Image.Image:
 
 def _flatten(step: Flatten, frame: Frame, bench: Bench) -> Frame:
     """Give the canvases as pictures, RGB; RGBA where something stays empty."""
-    bench.tick(step.why, ticks=0)
+    bench.tick(step.why)
     return replace(frame, images=tuple(settled_picture(layer) for layer in frame.layers), layers=())

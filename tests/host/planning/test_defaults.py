@@ -22,7 +22,7 @@ def test_a_default_request_is_supported() -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"nodes": ({},)}, {"build_tensorrt": True},
+        {"build_tensorrt": True},
     ],
 )  # fmt: skip
 def test_what_is_not_done_is_refused_by_name(asked: dict[str, Any]) -> None:
