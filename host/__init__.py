@@ -26,6 +26,7 @@ from .contracts.plan import (
     Plan,
     Preprocessing,
     Rediffusion,
+    Remainder,
     Remover,
     UpscaleStage,
 )
@@ -42,7 +43,7 @@ from .contracts.protocols import (
     TilingUpscaler,
     Upscaler,
 )
-from .contracts.request import ControlRequest, InvocationRequest
+from .contracts.request import ControlRequest, InvocationRequest, NodeRequest
 from .contracts.specs import (
     BackgroundRemoverSpec,
     ControlNetSpec,
@@ -86,6 +87,7 @@ __all__ = [
     "ModelOffer",
     "ModelSpec",
     "Node",
+    "NodeRequest",
     "Patch",
     "Patcher",
     "PatcherSpec",
@@ -98,6 +100,7 @@ __all__ = [
     "Queued",
     "Rediffuse",
     "Rediffusion",
+    "Remainder",
     "RemoveBackground",
     "Remover",
     "Role",
