@@ -8,7 +8,7 @@ from .refining import refining_json
 
 if TYPE_CHECKING:
     from .images import ImageRef
-    from .plan import Node, Rediffusion, UpscaleStage
+    from .plan import Node, Rediffusion, Region, UpscaleStage
 
 __all__ = ["node_json", "upscale_json"]
 
@@ -34,8 +34,17 @@ def node_json(node: Node) -> dict[str, Any]:
             [0 if control.of_child else _image_json(control.image) for control in node.controls]
         ),
         "process_control_image": all(control.preprocessing for control in node.controls),
-        "children": [node_json(child) for child in node.children],
+        "children": [*map(node_json, node.children), *map(_region_json, node.regions)],
         "bounds": node.bounds.to_json(),
+    }
+
+
+def _region_json(region: Region) -> dict[str, Any]:
+    return {
+        "prompt": region.prompt,
+        "negative_prompt": region.negative_prompt,
+        "guidance_scale": region.guidance_scale,
+        "bounds": region.bounds.to_json(),
     }
 
 

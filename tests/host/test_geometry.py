@@ -1,5 +1,6 @@
 import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 from stretto.host.geometry import (
@@ -7,8 +8,11 @@ from stretto.host.geometry import (
     FITS,
     Placement,
     Window,
+    area_of,
+    cells_under,
     feather,
     fitted,
+    over_regions,
     round_up,
     window_count,
     windows,
@@ -135,3 +139,64 @@ def test_what_is_pasted_lies_on_the_canvas(fit: str, anchor: str) -> None:
             assert placement.fills == target
         if fit == "contain":
             assert target[0] == placement.resize[0] or target[1] == placement.resize[1]
+
+
+def covered(height: int, width: int, laid: Sequence[Window]) -> set[tuple[int, int]]:
+    return {
+        ((one.top + down) % height, (one.left + across) % width)
+        for one in laid
+        for down in range(one.height)
+        for across in range(one.width)
+    }
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 40), (16, 23), (8, 40)])
+@pytest.mark.parametrize("stride", [3, 8, 16, 40])
+@pytest.mark.parametrize("tile", [(True, False), (False, True), (True, True)])
+def test_windows_that_wrap_cover_the_canvas_and_its_borders(
+    height: int, width: int, stride: int, tile: tuple[bool, bool]
+) -> None:
+    laid = windows(height, width, 16, stride, tile)
+    assert len(laid) == window_count(height, width, 16, stride, tile)
+    assert len(covered(height, width, laid)) == height * width
+    if len(laid) == 1:
+        return
+    for wraps, side, ends in (
+        (tile[0], width, [w.left + w.width for w in laid]),
+        (tile[1], height, [w.top + w.height for w in laid]),
+    ):
+        # from border to border, one window goes round by itself; a stride of its whole side meets there
+        if wraps and side > 16 and stride < 16:
+            assert any(end > side for end in ends)
+        elif not wraps:
+            assert max(ends) == side
+
+
+def test_a_window_that_wraps_is_feathered_at_both_ends() -> None:
+    assert feather(0, 4, 8, 1, wraps=True) == (0.5, 1.0, 1.0, 0.5)
+    assert feather(0, 8, 8, 1, wraps=True) == (1.0,) * 8
+    assert feather(0, 4, 8, 1) == (1.0, 1.0, 1.0, 0.5)
+
+
+def test_regions_have_windows_of_their_own_and_the_rest_those_that_see_it() -> None:
+    left, right = Window(0, 0, 16, 16), Window(0, 24, 16, 16)
+    assert over_regions((16, 40), [left, right], 16, 8) == (
+        (Window(0, 0, 16, 16),),
+        (Window(0, 0, 16, 16),),
+        (Window(0, 8, 16, 16), Window(0, 16, 16, 16)),
+    )
+    assert over_regions((16, 32), [Window(0, 0, 16, 16), Window(0, 16, 16, 16)], 16, 8)[-1] == ()
+    whole = over_regions((20, 40), [Window(0, 0, 20, 40)], 16, 8)
+    assert whole == (windows(20, 40, 16, 8), ())
+    wrapping = over_regions((16, 40), [Window(0, 0, 16, 40)], 16, 8, (True, False))
+    assert wrapping == (windows(16, 40, 16, 8, (True, False)), ())
+    # the rest lies over the border that wraps
+    middle = over_regions((16, 40), [Window(0, 4, 16, 32)], 16, 8, (True, False))
+    assert [one.left for one in middle[-1]] == [0, 24, 32]
+
+
+def test_a_small_region_is_seen_with_what_is_around_it() -> None:
+    assert area_of(Window(1, 12, 3, 4), (16, 16), 8) == Window(0, 8, 8, 8)
+    assert area_of(Window(6, 6, 4, 4), (16, 16), 8) == Window(4, 4, 8, 8)
+    assert area_of(Window(0, 0, 4, 20), (6, 40), 8) == Window(0, 0, 6, 20)
+    assert cells_under(3, 8, 17, 16) == Window(1, 0, 1, 3)
