@@ -115,7 +115,7 @@ def test_json_is_one_object_and_the_image_carries_its_plan(
     assert run(["invoke", "a red circle", "--json", "--out", "made", *arguments]) == 0
     captured = capsys.readouterr()
     made = json.loads(captured.out)
-    assert set(made) == {"uuid", "images", "seed", "model", "duration", "plan"}
+    assert set(made) == {"uuid", "images", "withheld", "seed", "model", "duration", "plan"}
     assert (made["seed"], made["model"], made["plan"]["samples"]) == (5, "starter", 2)
     assert made["duration"] > 0
     assert [Path(path).parent for path in made["images"]] == [tmp_path / "made"] * 2
