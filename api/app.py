@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
 import bottle
-from stretto.host.errors import BadRequestError, NotFoundError, PayloadTooLargeError
+from stretto.host.errors import (
+    AuthenticationError,
+    BadRequestError,
+    NotFoundError,
+    PayloadTooLargeError,
+    TooManyRequestsError,
+)
 
+from .access import ANYBODY, NO_AUTH, User, grant
+from .auth import COOKIE, cookie_of
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
 from .routes import ROUTES
-from .routing import NO_AUTH, Call, Data, FileReply, JsonReply, RawReply, Reply, Route, Services, services_of
+from .routing import Call, Data, FileReply, JsonReply, RawReply, Reply, Route, Services, services_of
 from .store import PonyJobStore
 
 if TYPE_CHECKING:
@@ -24,11 +32,16 @@ __all__ = ["build_app", "too_large"]
 _log = logging.getLogger(__name__)
 
 MAX_QUERY_FIELDS = 1000
+# who calls what anybody may, where a token is needed for the rest
+STRANGER = User(id=-1, username="", admin=False)
 
 
-def build_app(host: Host, store: PonyJobStore) -> bottle.Bottle:
-    """Make the WSGI application over an open host and the store that it was opened with."""
-    services = services_of(host, store)
+def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False) -> bottle.Bottle:
+    """Make the WSGI application over an open host and the store that it was opened with.
+
+    A `guarded` one can be reached from other machines, so `auth` cannot be switched off.
+    """
+    services = services_of(host, store, guarded=guarded)
     app = bottle.Bottle()
     app.add_hook("before_request", _enter)
     app.default_error_handler = _router_error
@@ -54,16 +67,32 @@ def _enter() -> None:
 def _callback(route: Route, services: Services) -> Callable[..., bottle.HTTPResponse]:
     def answer(**names: str) -> bottle.HTTPResponse:
         try:
-            params = _params(bottle.request.environ.get("QUERY_STRING", ""))
+            environ = bottle.request.environ
+            params = _params(environ.get("QUERY_STRING", ""))
+            user = services.auth.caller(environ)
+            grant(route.needs, user)
             limit = services.host.settings.max_body_bytes
             call = Call(
-                services=services, user=NO_AUTH, params=params, names=names, read=lambda: _read(limit)
+                services=services,
+                user=user or STRANGER,
+                params=params,
+                names=names,
+                read=lambda: _read(limit, route.max_body_bytes),
+                address=environ.get("REMOTE_ADDR", ""),
             )
-            return _translated(route.handle(call), params)
+            response = _translated(route.handle(call), params)
+            return response if route.needs is ANYBODY else _marked(response, services, user)
         except Exception as error:  # noqa: BLE001  # the one place where errors become answers
             return _refusal(error)
 
     return answer
+
+
+def _marked(response: bottle.HTTPResponse, services: Services, user: User | None) -> bottle.HTTPResponse:
+    # Without authentication a client that keeps cookies is given one that says so.
+    if user is NO_AUTH and COOKIE not in bottle.request.environ.get("HTTP_COOKIE", ""):
+        response.add_header(*cookie_of(services.auth.noauth_token))
+    return response
 
 
 def _params(query: str) -> dict[str, list[str]]:
@@ -79,8 +108,12 @@ def _params(query: str) -> dict[str, list[str]]:
     return raw
 
 
-def _read(limit: int) -> bytes:
+def _read(limit: int, here: int | None) -> bytes:
     length = bottle.request.content_length
+    if here is not None and not 0 <= length <= here:
+        raise PayloadTooLargeError(
+            f"The body has more than {here} bytes, or no length; here it is a few words"
+        )
     if length > limit:
         raise too_large(limit)
     body: bytes = bottle.request.environ["wsgi.input"].read(limit + 1 if length < 0 else length)
@@ -92,7 +125,11 @@ def _read(limit: int) -> bytes:
 def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPResponse:
     match reply:
         case Data():
-            return _response(200, success(params, json_text(reply.value), reply.count), MEDIA_TYPE)
+            body = success(params, json_text(reply.value), reply.count, in_meta=reply.in_meta)
+            response = _response(200, body, MEDIA_TYPE)
+            for name, value in reply.headers:
+                response.add_header(name, value)
+            return response
         case JsonReply():
             return _response(200, success(params, reply.text, reply.count), MEDIA_TYPE)
         case RawReply():
@@ -122,7 +159,12 @@ def _refusal(error: Exception) -> bottle.HTTPResponse:
     status, title, details = errors_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s %s failed", bottle.request.method, bottle.request.path, exc_info=error)
-    return _response(status, failure(status, title, details), MEDIA_TYPE)
+    response = _response(status, failure(status, title, details), MEDIA_TYPE)
+    if isinstance(error, TooManyRequestsError):
+        response.set_header("Retry-After", str(error.retry_after_s))
+    if isinstance(error, AuthenticationError):
+        response.set_header("WWW-Authenticate", "Bearer")  # RFC 9110, 11.6.1
+    return response
 
 
 def _router_error(error: Any) -> bottle.HTTPResponse:

@@ -22,6 +22,8 @@ class Records:
     database: Any
     invocation: Any
     setting: Any
+    user: Any
+    token: Any
 
     def close(self) -> None:
         """Give back this thread's connection; other threads' connections end with their threads."""
@@ -94,7 +96,27 @@ def _entities(database: Any) -> Records:
         plan=Required(LongStr, lazy=True),
     )
     setting = _entity(database, "Setting", name=PrimaryKey(str, 64), value=Required(LongStr, lazy=False))
-    return Records(database, invocation, setting)
+    user = _entity(
+        database,
+        "User",
+        id=PrimaryKey(int, auto=True),
+        username=Required(str, 64),  # unique without regard to case, by an index
+        password=Optional(LongStr, lazy=False),  # none for noauth
+        first_name=Optional(LongStr, nullable=True, lazy=False),
+        last_name=Optional(LongStr, nullable=True, lazy=False),
+        admin=Required(bool),
+        last_login=Optional(float),
+    )
+    token = _entity(
+        database,
+        "Token",
+        id=PrimaryKey(int, auto=True),
+        user_id=Required(int, index=True),
+        hash=Required(str, 64, unique=True),
+        created=Required(float),
+        expires=Required(float),
+    )
+    return Records(database, invocation, setting, user, token)
 
 
 def _entity(database: Any, name: str, /, **attributes: Any) -> Any:

@@ -25,10 +25,13 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def success(params: Mapping[str, Sequence[str]], data_json: str, count: int | None = None) -> bytes:
-    """Wrap JSON text, which is spliced in as it stands."""
+def success(
+    params: Mapping[str, Sequence[str]], data_json: str, count: int | None = None, *, in_meta: bool = False
+) -> bytes:
+    """Wrap JSON text, which is spliced in as it stands; with `in_meta`, in both places."""
     counted = "" if count is None else f', "count": {count:d}'
-    return f'{{"meta": {{"params": {json_text(params)}{counted}}}, "data": {data_json}}}'.encode()
+    twice = f', "data": {data_json}' if in_meta else ""
+    return f'{{"meta": {{"params": {json_text(params)}{counted}{twice}}}, "data": {data_json}}}'.encode()
 
 
 def failure(status: int, title: str, details: Sequence[str]) -> bytes:

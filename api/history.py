@@ -22,6 +22,7 @@ __all__ = [
     "HISTORY_COLUMNS",
     "Counts",
     "InvocationRow",
+    "active",
     "counts",
     "find",
     "history",
@@ -75,15 +76,15 @@ class Counts:
     total: int
 
 
-def find(records: Records, uuid: str, user_id: int) -> InvocationRow:
-    """Give one of a user's invocations; raises NotFoundError."""
+def find(records: Records, uuid: str, user_id: int | None) -> InvocationRow:
+    """Give one of a user's invocations, or of anybody's (None); raises NotFoundError."""
     with db_session:
         rows = records.database.select(
-            f"SELECT {ROW} FROM invocation WHERE uuid = $uuid AND user_id = $user",  # noqa: S608  # a constant
+            f"SELECT {ROW} FROM invocation WHERE uuid = $uuid",  # noqa: S608  # a constant
             {},
-            {"uuid": uuid, "user": user_id},
+            {"uuid": uuid},
         )
-    if not rows:
+    if not rows or user_id not in (None, rows[0][2]):
         raise NotFoundError(f"No invocation matching UUID {uuid}")
     return _row(rows[0])
 
@@ -123,9 +124,18 @@ def counts(records: Records, after_id: int) -> Counts:
     return Counts(processing=processing, queued=queued, total=total)
 
 
-def history(records: Records, listing: Listing, user_id: int) -> tuple[str, int]:
-    """Give a page of a user's history as a JSON list, and the number of all that match."""
-    where = f"WHERE user_id = $user{listing.where}"
+def active(records: Records) -> InvocationRow | None:
+    """Give the invocation that is at work."""
+    with db_session:
+        rows = records.database.select(
+            f"SELECT {ROW} FROM invocation WHERE status = 'processing' ORDER BY id LIMIT 1"  # noqa: S608  # a constant
+        )
+    return _row(rows[0]) if rows else None
+
+
+def history(records: Records, listing: Listing, user_id: int | None) -> tuple[str, int]:
+    """Give a page of a user's history (None: everybody's) as a JSON list, and the number of all that match."""
+    where = f"WHERE {'1' if user_id is None else 'user_id = $user'}{listing.where}"
     values = {**listing.values, "user": user_id, "limit": listing.limit, "offset": listing.offset}
     with db_session:
         rows = records.database.select(
@@ -139,10 +149,10 @@ def history(records: Records, listing: Listing, user_id: int) -> tuple[str, int]
     return f"[{', '.join(_history_json(row) for row in rows)}]", int(count)
 
 
-def remove(records: Records, uuid: str, user_id: int) -> None:
+def remove(records: Records, uuid: str) -> None:
     """Delete a row; raises NotFoundError, or StateConflictError while the worker has it."""
     with db_session(immediate=True):
-        row = records.invocation.get_for_update(uuid=uuid, user_id=user_id)
+        row = records.invocation.get_for_update(uuid=uuid)
         if row is None:
             raise NotFoundError(f"No invocation with ID {uuid}")
         if row.status == JobStatus.PROCESSING:

@@ -52,13 +52,11 @@ class Listing:
         return f"${name}"
 
 
-def listing_of(params: Mapping[str, Sequence[str]], columns: Mapping[str, Column], entity: str) -> Listing:
+def listing_of(params: Mapping[str, Sequence[str]], columns: Mapping[str, Column]) -> Listing:
     """Read the grammar of collections; raises BadRequestError naming parameter, value and columns.
 
-    `entity` is the class's name in messages. Parameters that are not of the grammar are left alone.
+    Parameters that are not of the grammar are left alone; `include` is read by `include_of`.
     """
-    if params.get("include"):
-        raise BadRequestError(f"Unknown or bad relationship {entity}({params['include'][0]})")
     listing = Listing()
     terms = [*params.get("sort", ()), *params.get("ilike", ()), *params.get("filter", ())]
     if len(terms) > MAX_TERMS:

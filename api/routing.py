@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from stretto.host.errors import BadRequestError
 from stretto.host.settings import Folders
 
+from .access import ANY_USER, Access, User
+from .auth import Auth
 from .fields import refuse_half_characters
 from .history import start_mark
 from .settings_store import SettingsStore
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
 
 __all__ = [
-    "NO_AUTH",
     "Call",
     "Data",
     "FileReply",
@@ -31,23 +32,11 @@ __all__ = [
     "Reply",
     "Route",
     "Services",
-    "User",
+    "json_object",
+    "services_of",
 ]
 
 YEAR_S = 31536000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """Who calls."""
-
-    id: int
-    username: str
-    admin: bool
-
-
-# Without authentication every caller is this superuser, whatever token is sent.
-NO_AUTH = User(id=0, username="noauth", admin=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +46,9 @@ class Services:
     host: Host
     store: PonyJobStore
     settings: SettingsStore
+    auth: Auth
+    # whether other machines can reach this server, without leave to do so unless they log in
+    guarded: bool = False
     started: float = field(default_factory=time.monotonic)
     # invocations with a greater id are this server's
     before: int
@@ -67,10 +59,17 @@ class Services:
         return self.host.folders
 
 
-def services_of(host: Host, store: PonyJobStore) -> Services:
+def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False) -> Services:
     """Gather what handlers need around a host and its store."""
     records = store.records
-    return Services(host=host, store=store, settings=SettingsStore(records), before=start_mark(records))
+    return Services(
+        host=host,
+        store=store,
+        settings=SettingsStore(records),
+        auth=Auth(records, lambda: host.settings.auth),
+        guarded=guarded,
+        before=start_mark(records),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,30 +81,33 @@ class Call:
     params: Mapping[str, list[str]]
     names: Mapping[str, str]
     read: Callable[[], bytes]
+    address: str = ""
 
     def body(self) -> dict[str, object]:
-        """Parse the body, whatever its Content-Type; an empty one is {}.
+        """Parse the body as `json_object` does, whatever its Content-Type."""
+        return json_object(self.read())
 
-        Raises BadRequestError for anything but a JSON object, InvalidRequestError for half characters.
-        """
-        raw = self.read()
-        if not raw.strip():
-            return {}
-        try:
-            value = json.loads(raw, parse_constant=_no_constant)
-            if isinstance(value, dict):
-                refuse_half_characters(value)
-        except RecursionError as error:
-            raise BadRequestError("The body nests too deep to be read; send a flat JSON object") from error
-        except (
-            ValueError
-        ) as error:  # JSONDecodeError, UnicodeDecodeError, and integers of thousands of digits
-            raise BadRequestError(f"The body is not JSON ({error}); send a JSON object") from error
-        if not isinstance(value, dict):
-            raise BadRequestError(
-                f'The body is a JSON {type(value).__name__}; send an object, such as {{"prompt": "..."}}'
-            )
-        return value
+
+def json_object(raw: bytes) -> dict[str, object]:
+    """Parse a body; an empty one is {}.
+
+    Raises BadRequestError for anything but a JSON object, InvalidRequestError for half characters.
+    """
+    if not raw.strip():
+        return {}
+    try:
+        value = json.loads(raw, parse_constant=_no_constant)
+        if isinstance(value, dict):
+            refuse_half_characters(value)
+    except RecursionError as error:
+        raise BadRequestError("The body nests too deep to be read; send a flat JSON object") from error
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, and integers of thousands of digits
+        raise BadRequestError(f"The body is not JSON ({error}); send a JSON object") from error
+    if not isinstance(value, dict):
+        raise BadRequestError(
+            f'The body is a JSON {type(value).__name__}; send an object, such as {{"prompt": "..."}}'
+        )
+    return value
 
 
 def _no_constant(word: str) -> object:
@@ -114,10 +116,12 @@ def _no_constant(word: str) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A value for `data`."""
+    """A value for `data`; `in_meta` says it in `meta` too, where some of the contract's examples have it."""
 
     value: object
     count: int | None = None
+    in_meta: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +161,5 @@ class Route:
     method: str
     path: str
     handle: Handler
+    needs: Access = ANY_USER
+    max_body_bytes: int | None = None

@@ -4,54 +4,69 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from stretto.host.errors import ConfigurationError
-from stretto.host.settings import Folders
+from stretto.host.settings import Folders, Settings
 
 from .warmth import warm_up
 from .wire import Address, bind, finish, listen, serve_until
 
-__all__ = ["is_loopback", "serve"]
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
+
+    from .entities import Records
+
+__all__ = ["Terms", "is_loopback", "serve"]
 
 _log = logging.getLogger(__name__)
 
 LOCK_NAME = "stretto.lock"
+FIRST_VARIABLE = "STRETTO_ADMIN_PASSWORD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a server is to run; `auth` None leaves the setting as it is."""
+
+    plugins_file: Path | None = None
+    threads: int = 8
+    auth: bool | None = None
+    allow_remote: bool = False
 
 
 def serve(
-    address: Address,
-    data_dir: Path,
-    *,
-    plugins_file: Path | None = None,
-    threads: int = 8,
-    allow_remote: bool = False,
-    tell: Callable[[str], None] = print,
+    address: Address, data_dir: Path, terms: Terms | None = None, tell: Callable[[str], None] = print
 ) -> None:
     """Serve the JSON API until SIGINT or SIGTERM; `tell` gets the URL's line once it listens.
 
     Raises ConfigurationError when the data directory is in use, the address cannot be bound, or it
-    can be reached from elsewhere and `allow_remote` is false.
+    can be reached from elsewhere without authentication and `terms.allow_remote` is false.
     """
-    if not allow_remote and not is_loopback(address.host):
-        raise ConfigurationError(
-            f"the address {address.host} can be reached from other machines, and without authentication "
-            "everyone there could use this host; listen on 127.0.0.1, or say --allow-remote-without-auth"
-        )
+    terms = terms or Terms()
     with ExitStack() as stack:
         stack.enter_context(_locked(data_dir))
+        folders = Folders(data_dir.resolve())
+        records, settings = _kept(stack, folders, terms.auth)
+        open_to_all = terms.allow_remote or is_loopback(address.host)
+        if not open_to_all and not settings.auth:
+            raise _unguarded(address.host)
         bound = stack.enter_context(_bound(address))
-        server = _opened(stack, Folders(data_dir.resolve()), plugins_file, bound, threads)
+        host = _opened(stack, folders, records, settings, terms)
+        server = _listening(stack, host, records, bound, terms.threads, guarded=not open_to_all)
         stopped = stack.enter_context(_stopped_by_signals(server))
         port = bound.getsockname()[1]
         name = f"[{address.host}]" if ":" in address.host else address.host
         tell(f"Stretto listens on http://{name}:{port} (data in {data_dir}); stop it with Ctrl-C")
+        _tell_first_password(records, tell)
         warm_up()
         serve_until(server, stopped)
         _log.info("stopping")
@@ -65,32 +80,69 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _opened(stack: ExitStack, folders: Folders, plugins_file: Path | None, bound: Any, threads: int) -> Any:
-    from stretto.host.runtime.host import Host
+def _unguarded(host: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the address {host} can be reached from other machines, and without authentication everyone there "
+        "could use this host; say --auth to ask for tokens, listen on 127.0.0.1, or say "
+        "--allow-remote-without-auth"
+    )
 
-    from .app import build_app
+
+def _kept(stack: ExitStack, folders: Folders, auth: bool | None) -> tuple[Records, Settings]:
     from .entities import open_database, torn_said
-    from .leftovers import sweeping
     from .settings_store import SettingsStore
     from .store import PonyJobStore, database_file
+    from .tokens import revoke_all
 
     file = database_file(folders.root)
     records = open_database(file)
     stack.callback(records.close)
-    store = PonyJobStore(records)
     with torn_said(file):
         settings = SettingsStore(records).load()
-        store.waiting()
-    host = Host.open(folders, settings, plugins_file=plugins_file, store=store)
+        PonyJobStore(records).waiting()
+        if auth is not None and auth != settings.auth:
+            revoke_all(records)
+            settings = SettingsStore(records).change({"auth": auth})
+    return records, settings
+
+
+def _opened(stack: ExitStack, folders: Folders, records: Records, settings: Settings, terms: Terms) -> Host:
+    from stretto.host.runtime.host import Host
+
+    from .store import PonyJobStore
+
+    store = PonyJobStore(records)
+    host = Host.open(folders, settings, plugins_file=terms.plugins_file, store=store)
     # last in, first out: answers end, then the host, and what it left in the middle waits again
     stack.callback(_release, store)
     stack.callback(host.close)
-    app = build_app(host, store)
+    return host
+
+
+def _listening(
+    stack: ExitStack, host: Host, records: Records, bound: Any, threads: int, *, guarded: bool
+) -> Any:
+    from .app import build_app
+    from .leftovers import sweeping
+    from .store import PonyJobStore
+
+    app = build_app(host, PonyJobStore(records), guarded=guarded)
     server = listen(app, bound, threads=threads, body_limit=lambda: host.settings.max_body_bytes)
     stack.callback(finish, server)
     host.start()
-    stack.enter_context(sweeping(folders.inputs, records))
+    stack.enter_context(sweeping(host.folders.inputs, records))
     return server
+
+
+def _tell_first_password(records: Records, tell: Callable[[str], None]) -> None:
+    from .accounts import DEFAULT_USER, first_administrator
+
+    made = first_administrator(records, os.environ.get(FIRST_VARIABLE))
+    if made is not None:
+        tell(
+            f"The first administrator is {DEFAULT_USER}, with the password {made} - it is not shown again; "
+            f"`stretto users passwd {DEFAULT_USER}` sets another"
+        )
 
 
 def _release(store: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from pony.orm import db_session
-from stretto.host.errors import ConfigurationError, Fault, UnsupportedError
+from stretto.host.errors import ConfigurationError, Fault
 from stretto.host.settings import Settings
 
 from .entities import Records
@@ -55,7 +55,7 @@ class SettingsStore:
         """Check and keep any subset of the settings, hand all of them to `use`, and give them.
 
         `misfits` gets those that were given and says what is wrong with them beyond type and range.
-        Unknown keys are logged. Raises InvalidRequestError with every fault, UnsupportedError for `auth`.
+        Unknown keys are logged. Raises InvalidRequestError with every fault.
         """
         unknown = [key for key in payload if key not in NAMES]
         if unknown:
@@ -63,10 +63,6 @@ class SettingsStore:
         given = {name: _normal(name, payload[name]) for name in NAMES if name in payload}
         asked, faults = checked(Settings, given)
         refuse(Settings, [*faults, *misfits(given)])
-        if asked is not None and asked.auth:
-            raise UnsupportedError(
-                "auth: this release has no users yet, so it cannot be switched on; leave it out, or send false"
-            )
         with self._lock:  # or of two changes at once, the one in use might not be the one kept
             self._keep({name: getattr(asked, name) for name in given})
             settings = self.load()

@@ -8,7 +8,7 @@ StrettoError                     500
 ├── NotFoundError                404   no such thing
 ├── StateConflictError           409   it is there already, or not in that state
 ├── PayloadTooLargeError         413   more bytes than are read
-├── TooManyRequestsError         429   the queue is full
+├── TooManyRequestsError         429   the queue is full, or too many tries
 ├── UnsupportedError             501   a known word that this host cannot do
 ├── ConfigurationError           500   plugins.toml, settings or folders are wrong
 │   └── PluginClashError         500   two plugins offer one name
@@ -123,10 +123,14 @@ class PayloadTooLargeError(StrettoError):
 
 
 class TooManyRequestsError(StrettoError):
-    """The queue is full."""
+    """The queue is full, or somebody tried too often; `retry_after_s` says when to come again."""
 
     title = "TooManyRequestsError"
     status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UnsupportedError(StrettoError):

@@ -18,6 +18,7 @@ COMMANDS = {
     "invoke": ("invoke:invoke_command", "Draw PROMPT in this process, no server needed."),
     "models": ("models:models_group", "Show which models there are and where they stand."),
     "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
+    "users": ("users:users_group", "Say who may log in, and as what."),
     "serve": ("serve:serve_command", "Serve the JSON API until Ctrl-C or SIGTERM."),
     "settings": ("settings:settings_command", "Show the settings, and change them while no server runs."),
 }

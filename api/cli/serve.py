@@ -29,14 +29,21 @@ __all__ = ["serve_command"]
     "--allow-remote-without-auth",
     "allow_remote",
     is_flag=True,
-    help="Listen on an address that other machines can reach although nobody has to log in: whoever "
+    help="Listen on an address that other machines can reach although nobody has to log in (--no-auth): whoever "
     "reaches the port may invoke, see and delete every image, and change the settings. Meant for a "
     "private network, or behind a proxy that checks who comes.",
 )
+@click.option(
+    "--auth/--no-auth",
+    default=None,
+    help="Ask callers for a token, or for none; kept as the setting `auth`, which is off at first. "
+    "`stretto users` makes users; the first one is the administrator enfugue, with the password in "
+    "STRETTO_ADMIN_PASSWORD or one that is printed at the first start.",
+)
 @click.option("--verbose", is_flag=True, help="Log more to stderr, other libraries' messages too.")
 @place_options
-def serve_command(
-    place: Place, *, host: str, port: int, threads: int, allow_remote: bool, verbose: bool
+def serve_command(  # noqa: PLR0913  # one an option
+    place: Place, *, host: str, port: int, threads: int, allow_remote: bool, auth: bool | None, verbose: bool
 ) -> None:
     """Serve the JSON API until Ctrl-C or SIGTERM.
 
@@ -44,7 +51,7 @@ def serve_command(
     """
     import logging
 
-    from ..serve import serve
+    from ..serve import Terms, serve
     from ..wire import Address
 
     logging.basicConfig(
@@ -56,8 +63,6 @@ def serve_command(
     serve(
         Address(host=host, port=port),
         place.folders.root,
-        plugins_file=place.plugins_file,
-        threads=threads,
-        allow_remote=allow_remote,
+        Terms(plugins_file=place.plugins_file, threads=threads, auth=auth, allow_remote=allow_remote),
         tell=click.echo,
     )

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from stretto.host.errors import ConfigurationError
 
-from . import v001_baseline
+from . import v001_baseline, v002_users
 
 __all__ = ["LATEST", "STEPS", "migrate", "unusable"]
 
 # version reached -> what gets there from the version before
-STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: v001_baseline.forward}
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: v001_baseline.forward,
+    2: v002_users.forward,
+}
 LATEST = max(STEPS)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from . import files, history, invocations, lists, settings, system
+from . import files, history, invocations, lists, login, settings, system, users
 
 __all__ = ["ROUTES"]
 
 ROUTES = (
     *system.ROUTES,
+    *login.ROUTES,
+    *users.ROUTES,
     *invocations.ROUTES,
     *files.ROUTES,
     *history.ROUTES,

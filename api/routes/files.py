@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..access import ANYBODY
 from ..resolver import served_file
 from ..routing import Call, FileReply, RawReply, Reply, Route
 from ..thumbnails import thumbnail
@@ -45,8 +46,8 @@ def show_withheld(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("GET", "/api/invocation/images/<name:path>", show_image),
-    Route("GET", "/api/invocation/intermediates/<name:path>", show_intermediate),
-    Route("GET", "/api/invocation/thumbnails/<name:path>", show_thumbnail),
-    Route("GET", "/api/invocation/nsfw", show_withheld),
+    Route("GET", "/api/invocation/images/<name:path>", show_image, ANYBODY),
+    Route("GET", "/api/invocation/intermediates/<name:path>", show_intermediate, ANYBODY),
+    Route("GET", "/api/invocation/thumbnails/<name:path>", show_thumbnail, ANYBODY),
+    Route("GET", "/api/invocation/nsfw", show_withheld, ANYBODY),
 )

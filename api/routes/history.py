@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from stretto.host.errors import NotFoundError
 
+from ..access import users_may
 from ..history import HISTORY_COLUMNS, history
+from ..include import Relation, include_of
 from ..listing import Listing, listing_of
 from ..routing import Call, JsonReply, Reply, Route
 
 __all__ = ["ROUTES"]
 
 ENTITY = "DiffusionInvocation"
+READ = users_may("read", ENTITY)
+HISTORY = Relation(entity=ENTITY)
 
 
 def list_history(call: Call) -> Reply:
     """Give the caller's history by limit, offset, sort, ilike and filter."""
-    listing = listing_of(call.params, HISTORY_COLUMNS, ENTITY)
+    include_of(call.params, HISTORY)
+    listing = listing_of(call.params, HISTORY_COLUMNS)
     text, count = history(call.services.store.records, listing, call.user.id)
     return JsonReply(text, count)
 
@@ -24,13 +29,13 @@ def show_history(call: Call) -> Reply:
     """Give one invocation as a list of one."""
     listing, uuid = Listing(), call.names["uuid"]
     listing.where = f" AND uuid = {listing.bind(uuid)}"
-    text, count = history(call.services.store.records, listing, call.user.id)
+    text, count = history(call.services.store.records, listing, call.user.scope)
     if count == 0:
         raise NotFoundError(f"No {ENTITY} found with id={uuid}, user_id={call.user.id}")
     return JsonReply(text, count)
 
 
 ROUTES = (
-    Route("GET", "/api/invocation-history", list_history),
-    Route("GET", "/api/invocation-history/<uuid>", show_history),
+    Route("GET", "/api/invocation-history", list_history, READ),
+    Route("GET", "/api/invocation-history/<uuid>", show_history, READ),
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from stretto.host.errors import NotFoundError
+from stretto.host.errors import ForbiddenError, NotFoundError
 
+from ..access import users_may
 from ..fields import shown
-from ..history import find, remove, since
+from ..history import active, find, remove, since
 from ..inbox import ImageInbox
 from ..invocations import described, ticket
 from ..planned import plan_body
 from ..routing import Call, Data, Reply, Route
 
 __all__ = ["ROUTES"]
+
+ENTITY = "DiffusionInvocation"
 
 
 def invoke(call: Call) -> Reply:
@@ -33,34 +36,49 @@ def list_invocations(call: Call) -> Reply:
 def show_invocation(call: Call) -> Reply:
     """Say how far an invocation is."""
     services = call.services
-    row = find(services.store.records, call.names["uuid"], call.user.id)
+    row = find(services.store.records, call.names["uuid"], call.user.scope)
     return Data(described(row, services.host.progress(row.uuid)))
 
 
 def stop_invocation(call: Call) -> Reply:
-    """Stop the active invocation, or the one that `uuid` names in the body or the query."""
+    """Stop the active invocation, or the one that `uuid` names in the body or the query: one's own; admins anybody's."""
     services = call.services
     uuid = call.body().get("uuid") or call.params.get("uuid", [None])[-1]
     if uuid is None:
-        services.host.stop()
+        _stop_active(call)
         return Data(None)
     if not isinstance(uuid, str):
         raise NotFoundError(f"No invocation matching UUID {shown(uuid)}")
-    find(services.store.records, uuid, call.user.id)
+    find(services.store.records, uuid, call.user.scope)
     services.host.stop(uuid)
     return Data(None)
+
+
+def _stop_active(call: Call) -> None:
+    host = call.services.host
+    if call.user.admin:
+        host.stop()
+        return
+    row = active(call.services.store.records)
+    if row is None:
+        return
+    if row.user_id != call.user.id:
+        raise ForbiddenError(
+            f"User {call.user.username} is not authorized to stop on {ENTITY}. The active one is another user's."
+        )
+    host.stop(row.uuid)
 
 
 def delete_invocation(call: Call) -> Reply:
     """Stop an invocation if it is not over, and delete its row and pictures."""
     services, uuid = call.services, call.names["uuid"]
     try:
-        row = find(services.store.records, uuid, call.user.id)
+        row = find(services.store.records, uuid, call.user.scope)
     except NotFoundError as error:
         raise NotFoundError(f"No invocation with ID {uuid}") from error
     if row.finished is None:
         services.host.stop(uuid)
-    remove(services.store.records, uuid, call.user.id)
+    remove(services.store.records, uuid)
     folders = services.folders
     for folder in (folders.images, folders.thumbnails, folders.intermediates):
         for picture in folder.glob(f"*{row.uuid}*.png"):
@@ -69,10 +87,10 @@ def delete_invocation(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("POST", "/api/invoke", invoke),
-    Route("GET", "/api/invocation", list_invocations),
+    Route("POST", "/api/invoke", invoke, users_may("create", ENTITY)),
+    Route("GET", "/api/invocation", list_invocations, users_may("read", ENTITY)),
     Route("POST", "/api/invocation/stop", stop_invocation),
-    Route("GET", "/api/invocation/<uuid>", show_invocation),
-    Route("DELETE", "/api/invocation/<uuid>", delete_invocation),
-    Route("DELETE", "/api/invocation-history/<uuid>", delete_invocation),
+    Route("GET", "/api/invocation/<uuid>", show_invocation, users_may("read", ENTITY)),
+    Route("DELETE", "/api/invocation/<uuid>", delete_invocation, users_may("delete", ENTITY)),
+    Route("DELETE", "/api/invocation-history/<uuid>", delete_invocation, users_may("delete", ENTITY)),
 )

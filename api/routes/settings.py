@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from stretto.host.errors import BadRequestError, Fault, NotFoundError
 
+from ..access import admins_may
+from ..auth_switch import refuse_unguarded, use_settings
 from ..routing import Call, Data, Reply, Route
 
 if TYPE_CHECKING:
@@ -23,10 +25,11 @@ def show_settings(call: Call) -> Reply:
 
 
 def change_settings(call: Call) -> Reply:
-    """Change any subset of the settings and give them all."""
-    services = call.services
+    """Change any subset of the settings and give them all; another `auth` revokes every token."""
+    services, body = call.services, call.body()
+    refuse_unguarded(services, body)
     misfits = partial(_misfits, services.host)
-    return Data(asdict(services.settings.change(call.body(), services.host.update_settings, misfits)))
+    return Data(asdict(services.settings.change(body, partial(use_settings, services), misfits)))
 
 
 def _misfits(host: Host, given: Mapping[str, object]) -> Iterator[Fault]:
@@ -40,6 +43,6 @@ def _misfits(host: Host, given: Mapping[str, object]) -> Iterator[Fault]:
 
 
 ROUTES = (
-    Route("GET", "/api/settings", show_settings),
-    Route("POST", "/api/settings", change_settings),
+    Route("GET", "/api/settings", show_settings, admins_may("read", "System")),
+    Route("POST", "/api/settings", change_settings, admins_may("update", "System")),
 )

@@ -49,8 +49,9 @@ STALE_S = 60.0
 
 
 class Client:
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, token: str = "") -> None:
         self.port = port
+        self.token = token
         self._used = time.monotonic()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
@@ -64,7 +65,10 @@ class Client:
         if time.monotonic() > self._used + STALE_S:
             self._connection.close()  # the next request opens it again
         self._used = time.monotonic()
-        self._connection.request(method, path, body=raw, headers=dict(headers or FORM))
+        sent = dict(headers or FORM)
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        self._connection.request(method, path, body=raw, headers=sent)
         response = self._connection.getresponse()
         return Answer(response.status, dict(response.getheaders()), response.read())
 
@@ -96,6 +100,14 @@ class Still:
     folders: Folders
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    still: Still
+    admin: Client
+    ann: Client
+    bob: Client
+
+
 @dataclass(slots=True)
 class Process:
     """`stretto serve` on a free port over one data directory; may be started again and again."""
@@ -121,7 +133,7 @@ class Process:
         )
         assert self.popen.stdout is not None
         self.line = self.popen.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.line)
+        found = re.search(r"http://[\d.]+:(\d+)", self.line)
         assert found, (self.line, (self.root / "stderr.txt").read_text())
         self.client = Client(int(found[1]))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stretto.api.accounts import UserForm, add_user, first_administrator
 from stretto.api.app import build_app
 from stretto.api.entities import Records, open_database
 from stretto.api.store import PonyJobStore, database_file
@@ -15,7 +16,7 @@ from stretto.api.wire import Address, bind, finish, listen, serve_until
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 
-from .client import Client, Still
+from .client import Client, Signed, Still
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,3 +68,20 @@ def still(folders: Folders, store: PonyJobStore, plugins_file: Path) -> Iterator
     finish(server)
     bound.close()
     host.close()
+
+
+@pytest.fixture
+def signed(still: Still) -> Iterator[Signed]:
+    """The still server with authentication, an administrator and two users, all logged in."""
+    records = still.store.records
+    first_administrator(records, "enfugue")
+    for name in ("ann", "bob"):
+        add_user(records, UserForm(username=name, new_password=name, repeat_password=name))
+    still.client.post("/api/settings", {"auth": True})
+    clients = {}
+    for name in ("enfugue", "ann", "bob"):
+        answer = still.client.post("/api/login", {"username": name, "password": name})
+        clients[name] = Client(still.client.port, answer.data["attributes"]["access_token"])
+    yield Signed(still=still, admin=clients["enfugue"], ann=clients["ann"], bob=clients["bob"])
+    for client in clients.values():
+        client.close()

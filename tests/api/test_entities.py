@@ -8,9 +8,13 @@ from contextlib import closing
 import pytest
 from pony.orm import db_session
 from stretto.api import migrations
+from stretto.api.accounts import UserForm, add_user, first_administrator, log_in, people
 from stretto.api.entities import open_database
+from stretto.api.history import find
 from stretto.api.migrations import LATEST, STEPS, migrate
+from stretto.api.settings_store import SettingsStore
 from stretto.api.store import PonyJobStore
+from stretto.api.tokens import owner
 from stretto.host.errors import ConfigurationError
 
 from .plans import job
@@ -94,3 +98,33 @@ def test_a_failed_step_changes_nothing(store, folders, monkeypatch):
     monkeypatch.undo()
     assert migrate(file) == LATEST
     assert PonyJobStore(open_database(file)).waiting() == 1
+
+
+def test_a_database_of_version_1_is_upgraded(folders):
+    file = folders.root / "stretto.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        STEPS[1](connection)
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(
+            "INSERT INTO invocation (uuid, user_id, status, attempts, created, started, total, outputs, images, plan) "
+            "VALUES ('0123456789abcdef0123456789abcdef', 0, 'completed', 1, 1.0, 2.0, 45, 1, '[\"a.png\"]', '{}')"
+        )
+        connection.execute("INSERT INTO setting VALUES ('max_queued_invocations', '9')")
+    records = open_database(file)
+    assert find(records, "0123456789abcdef0123456789abcdef", 0).images == ("a.png",)
+    assert SettingsStore(records).load().max_queued_invocations == 9
+    assert people(records) == []
+    assert first_administrator(records, None)
+    records.close()
+    with closing(sqlite3.connect(folders.root / "stretto.db.v1")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert copy.execute("SELECT COUNT(*) FROM invocation").fetchone()[0] == 1
+
+
+def test_one_of_everything_survives_another_opening(records, folders):
+    person = add_user(records, UserForm(username="ann", new_password="x", repeat_password="x"))
+    token = log_in(records, "ann", "x")
+    records.close()
+    again = open_database(folders.root / "stretto.db")
+    assert owner(again, token.text).id == person.id
+    again.close()

@@ -101,7 +101,24 @@ def test_a_taken_port_is_refused(process, tmp_path):
 def test_other_machines_need_a_flag(tmp_path, host):
     answer = serve("--host", host, cwd=tmp_path)
     assert answer.returncode == 1
-    assert "--allow-remote-without-auth" in answer.stderr
+    assert "can be reached from other machines" in answer.stderr
+    assert "say --auth to ask for tokens, listen on 127.0.0.1, or say --allow-remote" in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--auth", "--allow-remote-without-auth"])
+def test_other_machines_may_come_with_authentication_or_the_flag(tmp_path, option):
+    process = Process(tmp_path, ("--host", "0.0.0.0", option))  # noqa: S104  # that is the test
+    process.start()
+    guarded = option == "--auth"
+    assert process.client.get("/api").status == (401 if guarded else 200)
+    if guarded:
+        word = re.search(r"password (\S+) ", process.popen.stdout.readline())[1]
+        login = {"username": "enfugue", "password": word}
+        process.client.token = process.client.post("/api/login", login).data["attributes"]["access_token"]
+    answer = process.client.post("/api/settings", {"auth": False})
+    assert answer.status == (409 if guarded else 200)
+    assert process.client.get("/api").status == 200
+    assert process.stop() == 0
 
 
 @pytest.mark.parametrize(

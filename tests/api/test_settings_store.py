@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pony.orm import db_session
 from stretto.api.settings_store import SettingsStore
-from stretto.host.errors import ConfigurationError, InvalidRequestError, UnsupportedError
+from stretto.host.errors import ConfigurationError, InvalidRequestError
 from stretto.host.settings import Settings
 
 
@@ -31,6 +31,7 @@ def test_defaults_until_something_changes(settings):
         ({"max_queued_invocations": "9"}, "max_queued_invocations", 9),
         ({"safe": "true"}, "safe", True),
         ({"auth": False}, "auth", False),
+        ({"auth": "yes"}, "auth", True),
         ({"model": "other"}, "model", "other"),
         ({"pool_budget_bytes": 2**40}, "pool_budget_bytes", 2**40),
         ({"pool_budget_bytes": None}, "pool_budget_bytes", None),
@@ -48,12 +49,6 @@ def test_every_fault_at_once_and_nothing_is_kept(settings):
         settings.change({"safe": None, "max_queued_invocations": -1, "switch_mode": "of", "model": "x"})
     assert [fault.field for fault in caught.value.faults] == ["safe", "max_queued_invocations", "switch_mode"]
     assert "did you mean" in caught.value.faults[2].message or "one of" in caught.value.faults[2].message
-    assert settings.load() == Settings()
-
-
-def test_authentication_cannot_be_switched_on_yet(settings):
-    with pytest.raises(UnsupportedError, match="auth: this release has no users yet"):
-        settings.change({"auth": True, "safe": True})
     assert settings.load() == Settings()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import pytest
 from stretto.api.settings_store import SettingsStore
 from stretto.host.settings import Settings
 
@@ -45,10 +46,31 @@ def test_faults_are_400_with_their_fields(still):
     ]
 
 
-def test_authentication_is_501(still):
-    answer = still.client.post("/api/settings", {"auth": True})
-    assert answer.status == 501
-    assert answer.json["errors"][0]["title"] == "NotImplementedError"
+@pytest.mark.parametrize("body", [{"auth": True}, {"auth": True, "cache_mode": None}, {"safe": False}, {}])
+def test_tokens_outlive_what_does_not_change_authentication(signed, body):
+    assert signed.admin.post("/api/settings", body).data["auth"] is True
+    assert signed.ann.get("/self").status == 200
+
+
+def test_switching_authentication_revokes_every_token(signed):
+    assert signed.admin.post("/api/settings", {"auth": False}).data["auth"] is False
+    assert signed.ann.get("/self").data["attributes"]["username"] == "noauth"
+    assert signed.still.client.post("/api/settings", {"auth": True}).data["auth"] is True
+    assert signed.admin.get("/api/settings").status == 401
+    assert signed.ann.get("/self").status == 401
+
+
+@pytest.mark.parametrize("auth", [False, "false", 0])
+def test_a_server_that_others_reach_does_not_open_itself(signed, auth):
+    from stretto.api.auth_switch import refuse_unguarded
+    from stretto.api.routing import services_of
+    from stretto.host.errors import StateConflictError
+
+    services = services_of(signed.still.host, signed.still.store, guarded=True)
+    with pytest.raises(StateConflictError, match="start it again with --no-auth"):
+        refuse_unguarded(services, {"auth": auth})
+    refuse_unguarded(services, {"auth": True})
+    refuse_unguarded(services, {"safe": True})
 
 
 def test_a_model_that_is_not_here_is_refused_by_name(still):
