@@ -10,6 +10,7 @@ import torch
 
 from ..contracts.protocols import LoadedModel
 from ..errors import UnsupportedError, WeightsError
+from .convolution import read_in_place
 
 __all__ = ["CELL_PX", "Shapes", "check_draws", "is_sdxl", "settle", "shapes", "size_bytes"]
 
@@ -66,6 +67,7 @@ def settle(model: LoadedModel) -> LoadedModel:
     for network in (model.unet, *((model.vae,) if model.vae is not None else ())):
         # 3 to 30 % faster convolutions, see docs of torch's channels_last; values stay the same
         network.to(memory_format=torch.channels_last)
+        read_in_place(network)
     # the key is true by default in diffusers, which looks at it for SDXL alone
     if (
         model.vae is not None

@@ -1,0 +1,113 @@
+"""Convolutions as matrix products: the same numbers, where few pixels come out."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from stretto.host.engine import convolution
+from stretto.host.engine.convolution import FEW_ROWS, Convolution, read_in_place
+from torch import nn
+
+KINDS = {
+    "plain": {"kernel_size": 3, "padding": 1},
+    "pointwise": {"kernel_size": 1},
+    "halving": {"kernel_size": 3, "stride": 2, "padding": 1},
+    "padded beforehand": {"kernel_size": 3, "stride": 2},
+    "oblong": {"kernel_size": (3, 1), "padding": (1, 0), "stride": (1, 2)},
+    "without bias": {"kernel_size": 3, "padding": 1, "bias": False},
+    "patches": {"kernel_size": 4, "stride": 4},
+}
+
+
+def pair(dtype=torch.float32, **how):
+    torch.manual_seed(3)
+    plain = nn.Conv2d(24, 40, **how).to(dtype).to(memory_format=torch.channels_last).requires_grad_(False)
+    ours = copy.deepcopy(plain)
+    read_in_place(ours)
+    assert type(ours) is Convolution
+    return plain, ours
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Count the matrix products."""
+    made = []
+    kept = convolution.functional.linear
+    monkeypatch.setattr(convolution.functional, "linear", lambda *given: made.append(given) or kept(*given))
+    return made
+
+
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_numbers_are_the_same(kind, order, products):
+    plain, ours = pair(**KINDS[kind])
+    for batch, (height, width) in itertools.product((1, 2), ((8, 8), (5, 7), (4, 4))):
+        taken = torch.randn(batch, 24, height, width).to(memory_format=order)
+        expected = plain(taken)
+        products.clear()
+        given = ours(taken)
+        assert len(products) == (expected[:, 0].numel() <= FEW_ROWS) == 1
+        assert given.shape == expected.shape
+        assert (given - expected).abs().max() < 1e-5
+        assert given.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bfloat16_rounds_as_before():
+    plain, ours = pair(torch.bfloat16, **KINDS["plain"])
+    taken = torch.randn(2, 24, 4, 4).to(torch.bfloat16)
+    exact = plain.float()(taken.float())
+    assert (ours(taken).float() - exact).abs().max() <= exact.abs().max() * 2**-8
+
+
+def test_many_pixels_are_convolved(products):
+    plain, ours = pair(**KINDS["plain"])
+    taken = torch.randn(1, 24, 16, 9).to(memory_format=torch.channels_last)
+    assert torch.equal(ours(taken), plain(taken))
+    assert not products
+
+
+def test_a_weight_that_is_changed_is_the_one_that_counts():
+    plain, ours = pair(**KINDS["plain"])
+    taken = torch.randn(1, 24, 4, 4)
+    ours(taken)
+    for layer in (plain, ours):
+        layer.weight.data = layer.weight.data.contiguous() * 2  # in another order in memory, too
+    assert (ours(taken) - plain(taken)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(8, 8, 3, groups=4),
+        nn.Conv2d(8, 8, 3, dilation=2),
+        nn.Conv2d(8, 8, 3, padding="same"),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"),
+        nn.ConvTranspose2d(8, 8, 3),
+    ],
+)
+def test_other_kinds_stay_what_they_are(layer):
+    kind = type(layer)
+    read_in_place(layer)
+    assert type(layer) is kind
+
+
+def test_an_exporter_sees_a_convolution_of_any_size():
+    _, ours = pair(**KINDS["plain"])
+    side = torch.export.Dim("side", min=4, max=64)
+    exported = torch.export.export(ours, (torch.randn(1, 24, 6, 6),), dynamic_shapes=({2: side, 3: side},))
+    targets = [str(node.target) for node in exported.graph.nodes]
+    assert [name for name in targets if "conv2d" in name] == ["aten.conv2d.default"]
+    assert not [name for name in targets if "linear" in name]
+
+
+def test_names_and_weights_stay(tiny_sd1):
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(tiny_sd1 / "unet")
+    before = {name: value.data_ptr() for name, value in unet.state_dict().items()}
+    read_in_place(unet)
+    assert {name: value.data_ptr() for name, value in unet.state_dict().items()} == before
+    assert isinstance(unet.conv_in, Convolution)
