@@ -54,9 +54,9 @@ def coverage(node: Node) -> Image.Image:
     return _laid(alpha, node, "L")
 
 
-def flat(laid: Image.Image) -> Image.Image:
-    """Put an RGBA picture on black."""
-    below = Image.new("RGB", laid.size)
+def flat(laid: Image.Image, ground: str = "black") -> Image.Image:
+    """Put an RGBA picture on a ground of one colour."""
+    below = Image.new("RGB", laid.size, ground)
     below.paste(laid, mask=laid.getchannel("A"))
     return below
 

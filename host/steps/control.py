@@ -62,7 +62,8 @@ def following(
 
 def control_image(control: Control, node: Node, bench: Bench) -> Image.Image:
     """Give what a ControlNet sees: its image on the canvas that is drawn, processed or inverted, RGB."""
-    laid = flat(lay(open_image(control.image), node))
+    # lines are white on black, after what is to be inverted was
+    laid = flat(lay(open_image(control.image), node), "white" if control.invert else "black")
     picture = fill_up(cut(laid, node.drawn), node.canvas_px)
     picture = _processed(control.preprocessing, picture, bench)
     return ImageOps.invert(picture) if control.invert else picture
