@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -86,3 +87,50 @@ def test_no_offset_draws_nothing(pairs):
     """A scheduler that draws noise of its own goes on from the same place of the generator."""
     ours = pairs("tiny_sd1").ours
     assert difference(ours.draw(noise_offset=0.0, scheduler="eads"), ours.draw(scheduler="eads")) == 0
+
+
+def joins(images, axis):
+    """Give how much pictures change over their border, against what they change at cells' borders inside.
+
+    0 joins top and bottom, 1 left and right. Cells are 8 px, as the border is one of theirs.
+    """
+    border, inside = [], []
+    for image in images:
+        levels = np.moveaxis(np.asarray(image, dtype=np.float64), axis, 0)
+        steps = np.abs(levels - np.roll(levels, 1, axis=0)).mean(axis=(1, 2))
+        border.append(steps[0])
+        inside.append(steps[8::8].mean())
+    return np.mean(border) / np.mean(inside)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"width": 64, "height": 64, "steps": 8, "prompt": "a red square above a blue circle"},
+        {"width": 192, "height": 144, "chunking_size": 64, "chunking_blur": 64, "prompt": "a sunset"},
+    ],
+    ids=["one window", "many windows"],
+)
+def test_opposite_borders_join_as_smoothly_as_the_inside(pairs, shape):
+    """Asked of the trained model: 25 % more than inside is allowed, and without tile it is 60 % more at least."""
+    ours = pairs("starter_path").ours
+    asked = {"size": 128, "steps": 6, "guidance": 7.0, **shape}
+    for tile in ((False, False), (True, False), (True, True)):
+        images = [ours.draw(seed=seed, tile=tile, **asked)[0] for seed in range(3)]
+        for axis, wraps in ((1, tile[0]), (0, tile[1])):
+            found = joins(images, axis)
+            assert found <= 1.25 if wraps else found >= 1.6, (tile, axis, found)
+
+
+def test_a_vae_in_tiles_goes_on_at_the_other_end_too(pairs, monkeypatch):
+    from stretto.host.engine import latents
+
+    ours = pairs("starter_path").ours
+    asked = {"width": 256, "height": 128, "size": 128, "chunking_size": 64, "chunking_blur": 64, "steps": 6}
+    whole = ours.draw(tile=(True, True), prompt="a sunset", **asked)
+    monkeypatch.setitem(latents._VAE_LIMIT_PX, "cpu", 128 * 128)
+    monkeypatch.setattr(latents, "_TILE_PX", 192)
+    tiled = ours.draw(tile=(True, True), prompt="a sunset", **asked)
+    assert difference(tiled, whole) > 0
+    assert joins(tiled, 1) <= 1.25
+    assert joins(tiled, 0) <= 1.25
