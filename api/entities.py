@@ -24,6 +24,7 @@ class Records:
     setting: Any
     user: Any
     token: Any
+    model: Any
 
     def close(self) -> None:
         """Give back this thread's connection; other threads' connections end with their threads."""
@@ -116,7 +117,18 @@ def _entities(database: Any) -> Records:
         created=Required(float),
         expires=Required(float),
     )
-    return Records(database, invocation, setting, user, token)
+    model = _entity(
+        database,
+        "Model",
+        id=PrimaryKey(int, auto=True),
+        name=Required(str, 255, unique=True, autostrip=False),
+        model=Required(LongStr, lazy=False, autostrip=False),
+        size=Required(int),
+        prompt=Optional(LongStr, lazy=False, autostrip=False),
+        negative_prompt=Optional(LongStr, lazy=False, autostrip=False),
+        parts=Required(LongStr, lazy=False),
+    )
+    return Records(database, invocation, setting, user, token, model)
 
 
 def _entity(database: Any, name: str, /, **attributes: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stretto.host.errors import ConfigurationError
 
-from . import v001_baseline, v002_users
+from . import v001_baseline, v002_users, v003_models
 
 __all__ = ["LATEST", "STEPS", "migrate", "unusable"]
 
@@ -17,6 +17,7 @@ __all__ = ["LATEST", "STEPS", "migrate", "unusable"]
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     1: v001_baseline.forward,
     2: v002_users.forward,
+    3: v003_models.forward,
 }
 LATEST = max(STEPS)
 

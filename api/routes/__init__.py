@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import files, history, invocations, lists, login, settings, system, users
+from . import files, history, invocations, lists, login, models, settings, system, users
 
 __all__ = ["ROUTES"]
 
@@ -13,6 +13,7 @@ ROUTES = (
     *invocations.ROUTES,
     *files.ROUTES,
     *history.ROUTES,
+    *models.ROUTES,
     *lists.ROUTES,
     *settings.ROUTES,
 )

@@ -11,6 +11,7 @@ from ..inbox import ImageInbox
 from ..invocations import described, ticket
 from ..planned import plan_body
 from ..routing import Call, Data, Reply, Route
+from ..stored import planner
 
 __all__ = ["ROUTES"]
 
@@ -22,7 +23,8 @@ def invoke(call: Call) -> Reply:
     services = call.services
     folders = services.folders
     inbox = ImageInbox(folders, services.host.settings, (folders.images, folders.inputs))
-    plan = plan_body(call.body(), inbox, services.host.plan)
+    body = call.body()
+    plan = plan_body(body, inbox, planner(services.host, services.store.records, body))
     return Data(ticket(services.host.submit(plan, call.user.id)))
 
 

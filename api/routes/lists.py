@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from ..routing import Call, Data, Reply, Route
+from ..weight_names import DEFAULTS, base_names
 
 __all__ = ["ROUTES"]
 
 
 def list_checkpoints(call: Call) -> Reply:
-    """Give the checkpoint files, then the models that plugins ship."""
-    found = _names(call.services.folders.model_folder("checkpoint"))
-    shipped = [name for name in call.services.host.offers("models") if name not in found]
-    return Data([*found, *shipped])
+    """Give the checkpoint files, then the models that plugins ship, then the four that clients know."""
+    found = _names(call, "checkpoint")
+    return Data(list(dict.fromkeys([*found, *call.services.host.offers("models"), *DEFAULTS])))
 
 
 def list_lora(call: Call) -> Reply:
     """Give the LoRA files."""
-    return Data(_names(call.services.folders.model_folder("lora")))
+    return Data(_names(call, "lora"))
 
 
 def list_lycoris(call: Call) -> Reply:
     """Give the LyCORIS files."""
-    return Data(_names(call.services.folders.model_folder("lycoris")))
+    return Data(_names(call, "lycoris"))
 
 
 def list_inversions(call: Call) -> Reply:
     """Give the textual inversions."""
-    return Data(_names(call.services.folders.model_folder("inversion")))
+    return Data(_names(call, "inversion"))
 
 
-def _names(folder: Path) -> list[str]:
-    found = [
-        name
-        for _, _, files in os.walk(folder, onerror=_raise)
-        for name in sorted(files)
-        if not name.startswith(".")
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _raise(error: OSError) -> None:
-    raise error
+def _names(call: Call, kind: str) -> list[str]:
+    return base_names([call.services.folders.model_folder(kind)])
 
 
 ROUTES = (

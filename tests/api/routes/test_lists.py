@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from stretto.api.weight_names import DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -26,4 +27,12 @@ def test_checkpoints_and_the_models_that_plugins_ship(still):
     (still.folders.model_folder("checkpoint") / "mine.ckpt").touch()
     found = still.client.get("/api/checkpoints").data
     assert found[0] == "mine.ckpt"
-    assert found[1:] == list(still.host.offers("models"))
+    offered = list(still.host.offers("models"))
+    assert found[1:] == [*offered, *DEFAULTS]
+
+
+def test_a_default_that_is_here_is_listed_once(still):
+    (still.folders.model_folder("checkpoint") / DEFAULTS[1]).touch()
+    found = still.client.get("/api/checkpoints").data
+    assert found[0] == "sd-v1-5-inpainting.ckpt"
+    assert len(found) == len(set(found)) == 4 + len(still.host.offers("models"))

@@ -1,0 +1,132 @@
+"""What a caller says about a stored model: typed fields, and which of them were there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, MaxLen
+from stretto.host.contracts.request import (
+    Adapter,
+    Guidance,
+    Pixels,
+    Prompt,
+    Steps,
+    Stride,
+    Unit,
+)
+from stretto.host.errors import Fault, did_you_mean
+
+from .fields import checked, refuse, shown
+
+__all__ = ["CONFIG", "ModelForm", "read_form"]
+
+Name = Annotated[str, MaxLen(255)]
+File = Annotated[str, MaxLen(4096)]
+
+# configuration key -> the parameter of an invocation that it stands for
+CONFIG = {
+    "width": "width",
+    "height": "height",
+    "chunking_size": "chunking_size",
+    "chunking_blur": "chunking_blur",
+    "inference_steps": "num_inference_steps",
+    "num_inference_steps": "num_inference_steps",
+    "guidance_scale": "guidance_scale",
+    "refiner_start": "refiner_start",
+    "refiner_denoising_strength": "refiner_strength",
+    "refiner_strength": "refiner_strength",
+    "refiner_guidance_scale": "refiner_guidance_scale",
+    "refiner_aesthetic_score": "refiner_aesthetic_score",
+    "refiner_negative_aesthetic_score": "refiner_negative_aesthetic_score",
+}
+LISTS = ("lora", "lycoris", "inversion")
+# where an empty text is the same as null, as forms send it
+EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelForm:
+    """Every key of `POST /api/models`, with the bounds that an invocation has for it."""
+
+    name: Name | None = None
+    checkpoint: File | None = None
+    size: Pixels | None = None
+    prompt: Prompt | None = None
+    negative_prompt: Prompt | None = None
+    refiner: File | None = None
+    refiner_size: Pixels | None = None
+    inpainter: File | None = None
+    inpainter_size: Pixels | None = None
+    scheduler: Name | None = None
+    multi_scheduler: Name | None = None
+    vae: File | None = None
+    lora: tuple[Adapter, ...] = ()
+    lycoris: tuple[Adapter, ...] = ()
+    inversion: tuple[Adapter, ...] = ()
+    width: Pixels | None = None
+    height: Pixels | None = None
+    chunking_size: Stride | None = None
+    chunking_blur: Stride | None = None
+    inference_steps: Steps | None = None
+    num_inference_steps: Steps | None = None
+    guidance_scale: Guidance | None = None
+    refiner_start: Unit | None = None
+    refiner_denoising_strength: Unit | None = None
+    refiner_strength: Unit | None = None
+    refiner_guidance_scale: Guidance | None = None
+    refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
+    refiner_negative_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
+
+
+def read_form(body: Mapping[str, object], schedulers: Mapping[str, object]) -> dict[str, Any]:
+    """Give the keys that were sent with checked values, null for what is to be cleared.
+
+    Unknown keys are left out; `model` is another word for `checkpoint`. Raises InvalidRequestError
+    with every fault.
+    """
+    sent = dict(body)
+    if sent.get("checkpoint") is None and sent.get("model") is not None:
+        sent["checkpoint"] = sent["model"]
+    names = [field.name for field in fields(ModelForm)]
+    there = {name: _normal(name, sent[name]) for name in names if name in sent}
+    form, faults = checked(ModelForm, {name: value for name, value in there.items() if value is not None})
+    faults += _unknown_schedulers(there, schedulers)
+    if isinstance(name := there.get("name"), str) and not _serves(name):
+        faults.append(
+            Fault(field="name", message=f"{shown(name)} serves for no address; leave out / and controls")
+        )
+    refuse(ModelForm, faults)
+    assert form is not None  # noqa: S101  # `refuse` raised otherwise
+    return {name: None if value is None else getattr(form, name) for name, value in there.items()}
+
+
+def _normal(name: str, value: object) -> object:
+    if name in EMPTY and value == "":
+        return None
+    if name in LISTS and value is not None:
+        items = value if isinstance(value, list) else [value]
+        return [_adapter(item) for item in items]
+    return value
+
+
+def _adapter(item: object) -> object:
+    if isinstance(item, str):
+        return {"model": item}
+    if isinstance(item, dict):
+        return {key: value for key, value in item.items() if value is not None}
+    return item
+
+
+def _serves(name: str) -> bool:
+    return bool(name.strip()) and name.isprintable() and "/" not in name
+
+
+def _unknown_schedulers(there: Mapping[str, object], schedulers: Mapping[str, object]) -> list[Fault]:
+
+    return [
+        Fault(field=name, message=f"{shown(word)} is no scheduler; {did_you_mean(word, list(schedulers))}")
+        for name in ("scheduler", "multi_scheduler")
+        if isinstance(word := there.get(name), str) and word not in schedulers
+    ]

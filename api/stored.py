@@ -1,0 +1,94 @@
+"""Invoking by a stored model's name: what it says stands where the caller says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from stretto.host.contracts.plan import Plan
+from stretto.host.contracts.request import Adapter, InvocationRequest
+from stretto.host.errors import NotFoundError, StrettoError, did_you_mean
+
+from .aliases import read_aliases
+from .model_form import CONFIG
+from .models import StoredModel, find_model, model_names
+
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
+
+    from .entities import Records
+
+__all__ = ["planner"]
+
+# names of files, unless the caller says that a model is meant
+CHECKPOINTS = (".ckpt", ".safetensors")
+
+
+def planner(
+    host: Host, records: Records, payload: Mapping[str, object]
+) -> Callable[[InvocationRequest], Plan]:
+    """Give what plans the requests of one body: `host.plan`, after stored models are put in."""
+    said = frozenset(read_aliases(payload).given)
+    return lambda request: host.plan(_resolved(request, said, host, records))
+
+
+def _resolved(
+    request: InvocationRequest, said: frozenset[str], host: Host, records: Records
+) -> InvocationRequest:
+    name = request.model or host.settings.model
+    if request.model_type in ("checkpoint", "diffusers"):
+        return request
+    model = find_model(records, name)
+    if request.model_type == "model" and model is None and name not in host.offers("models"):
+        known = did_you_mean(name, [*model_names(records), *host.offers("models")])
+        raise NotFoundError(f"Unknown diffusion model {name}; {known}")
+    if model is None or (request.model_type is None and _is_file(name, host)):
+        return request
+    defaults = {key: value for key, value in defaults_of(model).items() if key not in said}
+    return replace(
+        request,
+        model=model.model,
+        model_type=None,
+        defaults=defaults,
+        notes=(*request.notes, f"the stored model '{name}' gave {', '.join(['model', *sorted(defaults)])}"),
+    )
+
+
+def _is_file(name: str, host: Host) -> bool:
+    # Where a stored model has the name of a file, the file is meant.
+    if PurePath(name).suffix.lower() not in CHECKPOINTS:
+        return False
+    try:
+        host.resolve_model(name, kinds=("checkpoint",))
+    except StrettoError:
+        return False
+    return True
+
+
+def defaults_of(model: StoredModel) -> dict[str, Any]:
+    """Give what a stored model says as parameters of an invocation."""
+    parts = model.parts
+    found: dict[str, Any] = {
+        "size": model.size,
+        "model_prompt": model.prompt or None,
+        "model_negative_prompt": model.negative_prompt or None,
+        "refiner": parts.refiner,
+        "refiner_size": parts.refiner_size if parts.refiner else None,
+        "inpainter": parts.inpainter,
+        "inpainter_size": parts.inpainter_size if parts.inpainter else None,
+        "scheduler": parts.scheduler,
+        "multi_scheduler": parts.multi_scheduler,
+        "vae": parts.vae,
+        "lora": _adapters(parts.lora),
+        "lycoris": _adapters(parts.lycoris),
+        "inversion": _adapters(parts.inversion),
+    }
+    # of two words for one parameter the newer one, which stands later in CONFIG, wins
+    found |= {CONFIG[key]: parts.config[key] for key in CONFIG if key in parts.config}
+    return {key: value for key, value in found.items() if value not in (None, ())}
+
+
+def _adapters(rows: list[dict[str, Any]]) -> tuple[Adapter, ...]:
+    return tuple(Adapter(**row) for row in rows)
