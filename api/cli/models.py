@@ -49,7 +49,7 @@ def list_command(place: Place, *, as_json: bool) -> None:
             row["family"] or "?",
             f"{row['size_px'] or '?'} px",
             row["origin"],
-            row["error"] or row["path"],
+            row["error"] or _place(row),
         )
         for row in found
     ]
@@ -66,6 +66,10 @@ def path_command(place: Place, *, name: str) -> None:
     """
     with _opened(place) as host:
         file = host.resolve_model(name)
+    if file.parts_from is not None:
+        raise UnsupportedError(
+            f"'{name}' is a UNet alone, in {file.path}; load '{file.parts_from.name}' and give it this `unet`"
+        )
     if file.kind is not WeightKind.DIFFUSERS:
         raise UnsupportedError(
             f"'{name}' is one file, not a folder in diffusers' layout; "
@@ -82,6 +86,10 @@ def _models(host: Host) -> Iterator[dict[str, Any]]:
         for name in host.library.names(kind):
             if name not in offered:
                 yield _row(host, name, "folder")
+
+
+def _place(row: dict[str, Any]) -> str:
+    return f"{row['path']}, with the other parts of {row['parts_from']}" if row["parts_from"] else str(row["path"])
 
 
 def _row(host: Host, name: str, origin: str) -> dict[str, Any]:
@@ -105,5 +113,6 @@ def _row(host: Host, name: str, origin: str) -> dict[str, Any]:
         "size_bytes": file.size_bytes,
         "origin": origin,
         "path": file.path,
+        "parts_from": file.parts_from and file.parts_from.name,
         "error": None,
     }

@@ -11,13 +11,14 @@ from threading import Lock
 
 from ..contracts.models import WeightFile, WeightKind
 from ..contracts.specs import ModelOffer, VaeSpec
-from ..errors import BadRequestError, NotFoundError, did_you_mean
+from ..errors import BadRequestError, NotFoundError, WeightsError, did_you_mean
 from ..settings import MODEL_FOLDERS, Folders
 from .probe import SUFFIXES, probe
 
 __all__ = ["Library"]
 
 MODELS = (WeightKind.CHECKPOINT.value, WeightKind.DIFFUSERS.value)
+OFFERED = {WeightKind.DIFFUSERS.value, WeightKind.UNET.value}
 CONFIGS = (".config", ".building")  # companions of single files, and folders that are being written
 MAX_NAME = 4096
 
@@ -58,7 +59,7 @@ class Library:
         or not there or for a name that several files have, WeightsError for a file that is broken.
         """
         wanted = tuple(kinds) or MODELS
-        if name in self._offers and WeightKind.DIFFUSERS.value in wanted:
+        if name in self._offers and OFFERED & set(wanted):
             return self._offered(self._offers[name])
         path = self._path(name, wanted)
         if path is None:
@@ -100,7 +101,25 @@ class Library:
 
     def _offered(self, offer: ModelOffer) -> WeightFile:
         file = self._probe(Path(offer.path))
-        return replace(file, name=offer.name, family=offer.family, size_px=offer.size_px)
+        file = replace(file, name=offer.name, family=offer.family, size_px=offer.size_px)
+        return self._completed(file, offer) if file.kind is WeightKind.UNET else file
+
+    def _completed(self, file: WeightFile, offer: ModelOffer) -> WeightFile:
+        """Find the model that an offered UNet alone has its other parts from."""
+        if offer.parts_from is None:
+            raise WeightsError(
+                f"{file.path} is a UNet alone; the plugin that offers '{offer.name}' must say in `parts_from` "
+                "which model has its other parts"
+            )
+        other = self._offers.get(offer.parts_from)
+        parts = None if other is not None and other.parts_from else self.resolve(offer.parts_from)
+        if parts is None or parts.family != file.family:
+            what = "a UNet alone" if parts is None else f"of the family {parts.family}"
+            raise WeightsError(
+                f"'{offer.name}' ({file.family}) has its other parts from '{offer.parts_from}', which is {what}; "
+                "its plugin must name a whole model of its family"
+            )
+        return replace(file, parts_from=parts, prediction_type=parts.prediction_type)
 
     # -- names ---------------------------------------------------------------------------------
 

@@ -22,7 +22,11 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 SUFFIXES = (".safetensors", *PICKLES)
 SIZES_PX = {Family.SD1: 512, Family.SD2: 768, Family.SDXL: 1024, Family.SDXL_REFINER: 1024}
 SD2_NOISE_PX = 512  # SD 2.x that predicts noise was trained at 512 px
-LONE = {"AutoencoderKL": WeightKind.VAE, "ControlNetModel": WeightKind.CONTROLNET}
+LONE = {
+    "AutoencoderKL": WeightKind.VAE,
+    "ControlNetModel": WeightKind.CONTROLNET,
+    "UNet2DConditionModel": WeightKind.UNET,
+}
 WIDTHS = (128, 256, 512, 512)  # of the VAE in every family that is known here
 CONFIG_BYTES = 4 * 2**20
 
@@ -144,15 +148,18 @@ def _folder(path: Path) -> WeightFile:
             f"{path} is no model in diffusers' layout: it has no model_index.json, and no config.json of "
             f"{' or '.join(LONE)}"
         )
-    family = None
-    if kind is WeightKind.CONTROLNET:
-        family = context_family(int(_json(config).get("cross_attention_dim", 0)))
+    family, in_channels = None, 4
+    if kind in (WeightKind.CONTROLNET, WeightKind.UNET):
+        settings = _json(config)
+        family = context_family(int(settings.get("cross_attention_dim", 0)))
+        in_channels = int(settings.get("in_channels", 4))
     size_bytes, fingerprint = _content(path)
     return WeightFile(
         path=str(path),
         name=path.name,
         kind=kind,
         family=family,
+        in_channels=in_channels,
         size_bytes=size_bytes,
         fingerprint=fingerprint,
     )

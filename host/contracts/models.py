@@ -23,6 +23,7 @@ class WeightKind(StrEnum):
 
     DIFFUSERS = "diffusers"  # a folder in diffusers' layout, with model_index.json
     CHECKPOINT = "checkpoint"  # one file with UNet, VAE and text encoders
+    UNET = "unet"  # a folder with nothing else in it
     VAE = "vae"
     LORA = "lora"
     LYCORIS = "lycoris"
@@ -69,6 +70,7 @@ class WeightFile:
     size_px: int | None = None
     size_bytes: int = 0
     fingerprint: str = ""
+    parts_from: WeightFile | None = None  # a UNet alone has VAE, text encoders and scheduler from this model
 
     @property
     def companion(self) -> Path:

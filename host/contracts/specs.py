@@ -39,6 +39,9 @@ class Spec:
 class ModelOffer(Spec):
     """A model that a plugin ships: a folder in diffusers' layout, with defaults of its own.
 
+    A folder with a UNet alone says in `parts_from` which model has its VAE, text encoders and scheduler:
+    an offered one, or one in the model folders. `inpainter` names the model that fills masks for this one.
+
     `defaults` holds request parameters (`chunking_size`, `scheduler`, ...) that apply under the
     caller's explicit values; `size_px` is the model's native side. `controlnets` are the paths of
     ControlNets made for this very model, by the names of offered ones that they stand in for.
@@ -49,6 +52,8 @@ class ModelOffer(Spec):
     size_px: int
     defaults: Mapping[str, Any] = field(default_factory=dict)
     controlnets: Mapping[str, str] = field(default_factory=dict)
+    parts_from: str | None = None
+    inpainter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..contracts.models import Difference, Family, WeightFile, WeightKind
 from ..contracts.plan import Node
 from ..contracts.protocols import HostView
-from ..contracts.request import InvocationRequest
+from ..contracts.request import InvocationRequest, NodeRequest
 from ..contracts.specs import ModelOffer
 from ..errors import BadRequestError, NotFoundError, WeightsError
 from ..geometry import round_up
@@ -48,17 +48,18 @@ def inpainter(
 
 
 def find_beside(
-    base: WeightFile, offer: ModelOffer | None, host: HostView, voice: Voice
+    request: InvocationRequest, base: WeightFile, offer: ModelOffer | None, host: HostView, *, voice: Voice
 ) -> tuple[WeightFile | None, Difference | None]:
     """Find an inpainter for `base` among the files that are here, where nobody named one.
 
-    That is `<its name>-inpainting`; else, for an offspring of Stable Diffusion 1.5, the inpainting
-    model of 1.5 with what the offspring has learnt beyond 1.5 added (both files must be here).
+    That is what the offer of a plugin's model names; for a file, `<its name>-inpainting`; else, for an
+    offspring of Stable Diffusion 1.5, the inpainting model of 1.5 with what the offspring has learnt
+    beyond 1.5 added (both files must be here).
     """
     if base.in_channels == SEES_MASKS:  # an inpainting model was named as the model
         return base, None
-    if offer is not None:  # a plugin's model, related to none of these
-        return None, None
+    if offer is not None:  # a plugin's model, related to no file
+        return _offered(request, offer, host, voice), None
     own = _first((f"{_stem(base)}-inpainting",), SEES_MASKS, base, host)
     if own is not None:
         voice.note(f"the mask is filled by '{own.name}', which is named after the model")
@@ -75,6 +76,21 @@ def find_beside(
         "added to it; name an `inpainter` for another one"
     )
     return filler, Difference(model=base, base=origin)
+
+
+def _offered(
+    request: InvocationRequest, offer: ModelOffer, host: HostView, voice: Voice
+) -> WeightFile | None:
+    """Find the inpainter that an offer names; not where something was asked for that only the base's UNet fits."""
+    if offer.inpainter is None:
+        return None
+    parts: tuple[InvocationRequest | NodeRequest, ...] = (request, *request.nodes)
+    if request.lora or request.lycoris or any(part.controlnet or part.controlnets for part in parts):
+        voice.note(f"'{offer.inpainter}' is not used: LoRA and ControlNets are for the model itself")
+        return None
+    own = host.resolve_model(offer.inpainter, kinds=("diffusers", "checkpoint"))
+    voice.note(f"the mask is filled by '{own.name}', which is offered for '{offer.name}'")
+    return own
 
 
 def _first(names: tuple[str, ...], channels: int, like: WeightFile, host: HostView) -> WeightFile | None:

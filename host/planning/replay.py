@@ -54,7 +54,8 @@ def _weights(recorded: WeightFile, host: HostView) -> WeightFile:
     for word in dict.fromkeys((recorded.path, recorded.name, Path(recorded.path).name)):
         found = _resolved(word, recorded.kind, host) if word else None
         if found is not None and found.fingerprint == recorded.fingerprint:
-            return replace(recorded, path=found.path)
+            parts = recorded.parts_from and _weights(recorded.parts_from, host)
+            return replace(recorded, path=found.path, parts_from=parts)
         if found is not None:
             others.append(found)
     called = recorded.name or recorded.path

@@ -19,6 +19,7 @@ def register_loaders() -> Iterable[LoaderSpec]:
             title="Single files of the original layout: .safetensors, and .ckpt read as data only",
             build=_build_single,
         ),
+        LoaderSpec(name="unet", title="UNets alone, with the other parts of a model", build=_build_unet),
         LoaderSpec(name="controlnet", title="ControlNets, in folders and single files", build=_build_control),
         LoaderSpec(name="safety-checker", title="Stable Diffusion's safety checker", build=_build_safety),
     ]
@@ -34,6 +35,12 @@ def _build_single() -> Loader:
     from .single import SingleFileLoader
 
     return SingleFileLoader()
+
+
+def _build_unet() -> Loader:
+    from .alone import UnetLoader
+
+    return UnetLoader()
 
 
 def _build_control() -> Loader:

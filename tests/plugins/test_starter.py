@@ -8,7 +8,7 @@ from stretto.plugins import starter
 
 
 def test_offers_the_packaged_folder(starter_path: Path) -> None:
-    (offer,) = starter.register_models()
+    offer, *_ = starter.register_models()
     assert offer.name == "starter"
     assert Path(offer.path) == starter_path
     assert offer.family is Family.SD1
@@ -25,9 +25,24 @@ def test_offers_its_controlnets_where_they_are(
 ) -> None:
     folder = tmp_path / "canny-controlnet"
     monkeypatch.setattr(starter, "CONTROLNETS", {"canny": folder})
-    (offer,) = starter.register_models()
+    offer, *_ = starter.register_models()
     assert offer.controlnets == {}
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (offer,) = starter.register_models()
+    offer, *_ = starter.register_models()
     assert offer.controlnets == {"canny": str(folder)}
+
+
+@pytest.mark.usefixtures("starter_path")
+def test_offers_its_inpainter_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "inpainting-unet"
+    monkeypatch.setattr(starter, "INPAINTING", folder)
+    (offer,) = starter.register_models()
+    assert offer.inpainter is None
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    offer, fills = starter.register_models()
+    assert (
+        (offer.inpainter, fills.parts_from) == (fills.name, offer.name) == ("starter-inpainting", "starter")
+    )
+    assert (fills.path, fills.size_px, fills.defaults) == (str(folder), offer.size_px, offer.defaults)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import Image
-from stretto.host import InvocationRequest, Plan, Role
+from stretto.api.plan_json import plan_from_json
+from stretto.host import InvocationRequest, Plan, Role, WeightFile, WeightKind
 from stretto.host.contracts.images import ImageRef
+from stretto.host.contracts.request import Adapter, NodeRequest
 from stretto.host.errors import InvalidRequestError
 from stretto.host.planning.build import build_plan
+from stretto.host.planning.inpainters import find_beside
+from stretto.host.planning.masks import Voice
 from stretto.host.planning.order import order
 
 
@@ -102,3 +107,51 @@ def test_an_inpainter_beside_the_model_is_found(
 def test_a_plugins_model_fills_masks_itself(view: Any, masked: Any) -> None:
     assert plan_of(view, model="starter", **masked).inpainter is None
     assert not [name for name, _ in view.asked if "inpainting" in name]
+
+
+@pytest.fixture
+def filled(view: Any, monkeypatch: pytest.MonkeyPatch) -> WeightFile:
+    """Have the starter's offer name an inpainter, and give that."""
+    base = view.resolve_model("starter")
+    own = replace(
+        view.resolve_model("fill.safetensors"), name="starter-fills", kind=WeightKind.UNET, parts_from=base
+    )
+    before = view.resolve_model
+    monkeypatch.setattr(
+        view, "resolve_model", lambda name, kinds=(): own if name == own.name else before(name, kinds=kinds)
+    )
+    offer = replace(view.offer("models", "starter"), inpainter=own.name)
+    monkeypatch.setattr(view, "offers", lambda kind: {"starter": offer} if kind == "models" else {})
+    return own
+
+
+def test_a_plugins_model_may_name_who_fills_its_masks(view: Any, masked: Any, filled: WeightFile) -> None:
+    plan = plan_of(view, model="starter", scheduler="ddim", **masked)
+    assert plan.inpainter == filled
+    assert "the mask is filled by 'starter-fills', which is offered for 'starter'" in plan.notes
+    assert order(plan)[0].model.weights.parts_from == plan.model
+    assert plan_from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    recorded = plan.to_json()["resolved"]["inpainter"]
+    assert recorded["fingerprint"] == filled.fingerprint
+    assert recorded["parts_from"]["fingerprint"] == plan.model.fingerprint
+    assert plan_of(view, model="starter", scheduler="ddim").inpainter is None
+
+
+def test_the_base_can_be_named_all_the_same(view: Any, masked: Any, filled: WeightFile) -> None:
+    plan = plan_of(view, model="starter", inpainter="starter", scheduler="ddim", **masked)
+    assert plan.inpainter == plan.model != filled
+
+
+def test_what_is_for_the_base_keeps_it(view: Any, masked: Any, filled: WeightFile) -> None:
+    """LoRA and ControlNets change the base's own UNet, which the inpainter's is not."""
+    asked = replace(InvocationRequest(), lora=(Adapter(model="style"),))
+    notes: list[str] = []
+    voice = Voice(fault=lambda *fault: pytest.fail(str(fault)), note=notes.append)
+    offer = view.offers("models")["starter"]
+    for request in (
+        asked,
+        InvocationRequest(controlnet="canny"),
+        InvocationRequest(nodes=(NodeRequest(controlnet="canny"),)),
+    ):
+        assert find_beside(request, filled.parts_from, offer, view, voice=voice) == (None, None)
+    assert notes == ["'starter-fills' is not used: LoRA and ControlNets are for the model itself"] * 3
