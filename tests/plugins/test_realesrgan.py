@@ -1,4 +1,4 @@
-"""The package and spandrel on the same weights; needs `realesrgan` and `basicsr`, which are optional."""
+"""The package and spandrel on the same weights; `make networks` fetches `realesrgan` and `basicsr` for this."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_without_the_package_it_says_how_to_get_it():
 
 
 @needs_package
-@pytest.mark.parametrize("blocks", [1, 2])
-@pytest.mark.parametrize("amount", [2, 4, 8])
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize(
+    ("blocks", "amount", "mode"), [(1, 2, "RGB"), (2, 4, "RGB"), (1, 4, "RGBA"), (1, 8, "RGBA")]
+)
 def test_both_give_the_same_pixels(tmp_path, blocks, amount, mode, capsys):
     path = make_tiny_esrgan(tmp_path / "tiny.pth", channels=8, blocks=blocks)
     noise = np.random.default_rng(0).integers(0, 256, (50, 70, len(mode)), dtype=np.uint8)
