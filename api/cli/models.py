@@ -89,7 +89,11 @@ def _models(host: Host) -> Iterator[dict[str, Any]]:
 
 
 def _place(row: dict[str, Any]) -> str:
-    return f"{row['path']}, with the other parts of {row['parts_from']}" if row["parts_from"] else str(row["path"])
+    return (
+        f"{row['path']}, with the other parts of {row['parts_from']}"
+        if row["parts_from"]
+        else str(row["path"])
+    )
 
 
 def _row(host: Host, name: str, origin: str) -> dict[str, Any]:
