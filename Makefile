@@ -1,12 +1,13 @@
 # make run    an image from one command        make test    everything CI runs
 # make serve  the JSON API                     make check   format, lint, types, borders, sizes
+# make gallery  every feature, drawn by the starter model
 # make bench  our service against a bare pipeline
 # make dev    what editors and static tools need
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check networks bench dev docs picture clean
+.PHONY: help run serve test check networks bench dev docs picture gallery clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -79,6 +80,11 @@ docs: $(BASE)
 # The README's picture is what `make run` draws; make it again when the starter model changes.
 picture: $(BASE)
 	@drawn=$$($(DRAW) | sed -n 's/^image *//p') && mv "$$drawn" docs/images/first.png && echo docs/images/first.png
+
+# All of it takes minutes; `make gallery ONLY="lora guidance_scale"` draws those alone.
+gallery: $(BASE)
+	@$(BIN)/python docs/gallery.py $(ONLY)
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv .ns .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

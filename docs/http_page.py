@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import get_type_hints
-
-from stretto.api.aliases import RENAMED, WORDS
 from stretto.api.routes import ROUTES
-from stretto.host.contracts.images import ImageRef
-from stretto.host.contracts.request import INTERNAL, Adapter, ControlRequest, InvocationRequest
-from stretto.host.planning.defaults import DONE
-from value_words import default_words, table, value_words
+from value_words import table
 
 __all__ = ["http_parts"]
 
@@ -57,8 +50,11 @@ once more. A PNG holds the whole plan in its text chunk `stretto:plan`.
 PARAMETERS = """
 ## Parameters of `POST /api/invoke`
 
-All are optional; null is the same as leaving one out. Keys that are not known are logged and ignored. `stretto
-invoke` takes the same with `--set`.
+[Every parameter](parameters.md), with its values, its default and pictures; `stretto invoke` takes the same with
+`--set`. All are optional; null is the same as leaving one out. Keys that are not known are logged and ignored, and
+words of other releases are read as ours, which the plan's notes say.
+
+An image is a data URI (`data:image/png;base64,...`) or a path in the data directory's `images` or `inputs` folder.
 """
 LISTS = """
 ## Lists
@@ -75,8 +71,9 @@ curl -sf http://127.0.0.1:45555/api/settings -d '{"idle_timeout_s": 60}'
 
 LEVELS = {"anybody": "anybody", "user": "users", "admin": "administrators"}
 
+
 def http_parts() -> list[str]:
-    """Give the page's parts, in order; a parameter without a line in MEANINGS fails."""
+    """Give the page's parts, in order."""
     rows = [
         (
             route.method,
@@ -93,35 +90,5 @@ def http_parts() -> list[str]:
         "## Calls",
         table(("method", "path", "who", "what it does"), rows),
         PARAMETERS,
-        table(("parameter", "values", "default", "what it does"), _parameters()),
-        "Also understood, from other releases: "
-        + ", ".join(f"`{alias}` for `{name}`" for alias, name in sorted(RENAMED.items()))
-        + "; "
-        + ", ".join(f"`{word}`" for word in WORDS if word not in RENAMED)
-        + ". What was read otherwise than it was written stands in the plan's notes.",
-        "Part of the contract, and answered with 501 by this version when set: " + ", ".join(_later()) + ".",
         LISTS,
-    ]
-
-
-def _parameters() -> list[tuple[str, ...]]:
-    hints = get_type_hints(InvocationRequest, include_extras=True)
-    named = {ImageRef: "data URI, path", Adapter: 'text, {"model", "weight"}', ControlRequest: "text, object"}
-    return [
-        (
-            f"`{field.name}`",
-            value_words(hints[field.name], named),
-            f"`{default_words(field.default)}`",
-            MEANINGS[field.name],
-        )
-        for field in dataclasses.fields(InvocationRequest)
-        if field.name in DONE
-    ]
-
-
-def _later() -> list[str]:
-    return [
-        f"`{field.name}`"
-        for field in dataclasses.fields(InvocationRequest)
-        if field.name not in DONE and field.name not in INTERNAL
     ]

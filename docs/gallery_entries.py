@@ -1,0 +1,153 @@
+"""What the gallery shows: a title, a line, and the requests as they are sent; add an entry to show more."""  # noqa: INP001 - beside the pages, not a package
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["COMPANIONS", "ENTRIES", "Entry"]
+
+# Where the starter's companions are copied to, in the data directory's model folders.
+COMPANIONS = {
+    "lora/outline.safetensors": "outline-lora/pytorch_lora_weights.safetensors",
+    "lycoris/pastel.safetensors": "pastel-loha/pastel.safetensors",
+    "inversion/zog.safetensors": "zog-word/learned_embeds.safetensors",
+}
+INPUTS = "docs/gallery/inputs"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One feature: its pictures stand in `docs/gallery/<name>.webp`, left to right as the requests."""
+
+    name: str
+    title: str
+    says: str
+    requests: tuple[dict[str, Any], ...]
+
+
+def _entry(name: str, title: str, says: str, *requests: dict[str, Any]) -> Entry:
+    steps = {"num_inference_steps": 20}
+    return Entry(name, title, says, tuple({**request, **steps} for request in requests))
+
+
+ENTRIES = (
+    _entry(
+        "text",
+        "Text to image",
+        "Four samples of one prompt, drawn at once.",
+        {"prompt": "a cat to the left of a dog on a green background", "seed": 1, "samples": 4},
+    ),
+    _entry(
+        "weights",
+        "Weights in prompts",
+        "Words count more or less.",
+        {"prompt": "a (red:0.4) heart and a blue star", "seed": 5},
+        {"prompt": "a red heart and a (blue star:1.4)", "seed": 5},
+    ),
+    _entry(
+        "wide",
+        "Larger than the model",
+        "128 px windows over a wide canvas, blended at every step; each follows the whole prompt.",
+        {"prompt": "a yellow star on a blue background", "seed": 4, "width": 320, "height": 128},
+    ),
+    _entry(
+        "seamless",
+        "Seamless pictures",
+        "Copies can be laid beside each other; the second is the first, four times.",
+        {"prompt": "a yellow star on a purple background", "seed": 2, "tile": True},
+    ),
+    _entry(
+        "image",
+        "Image to image",
+        "The image, and what two strengths make of it.",
+        {"prompt": "a blue circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "strength": 0},
+        {"prompt": "a blue circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "strength": 0.6},
+        {"prompt": "a blue circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "strength": 0.9},
+    ),
+    _entry(
+        "inpaint",
+        "Inpainting",
+        "Only what is white in the mask is repainted; the rest comes back exactly.",
+        {
+            "prompt": "a green star on a white background", "seed": 3, "image": f"{INPUTS}/red.png",
+            "mask": f"{INPUTS}/hole.png", "strength": 1,
+        },
+    ),
+    _entry(
+        "outpaint",
+        "Outpainting",
+        "What the image leaves empty is painted from the prompt.",
+        {
+            "prompt": "a red circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "width": 192,
+            "height": 128, "anchor": "center-center",
+        },
+    ),
+    _entry(
+        "controlnet",
+        "ControlNet",
+        "One drawing of edges, followed in three colours.",
+        *(
+            {
+                "prompt": f"a {colour} star on a white background", "seed": 3, "controlnet": "canny",
+                "control_image": f"{INPUTS}/edges.png", "process_control_image": False,
+            }
+            for colour in ("red", "green", "blue")
+        ),
+    ),
+    _entry(
+        "lora",
+        "LoRA",
+        "The companion `outline-lora` at weights 0 and 1.",
+        *(
+            {
+                "prompt": "a red circle on a white background", "seed": 3,
+                "lora": [{"model": "outline.safetensors", "weight": weight}],
+            }
+            for weight in (0, 1)
+        ),
+    ),
+    _entry(
+        "lycoris",
+        "LyCORIS",
+        "The companion `pastel-loha` at weights 0 and 1.",
+        *(
+            {
+                "prompt": "a red heart above a blue square", "seed": 7,
+                "lycoris": [{"model": "pastel.safetensors", "weight": weight}],
+            }
+            for weight in (0, 1)
+        ),
+    ),
+    _entry(
+        "inversion",
+        "A learnt word",
+        "The companion `zog-word` teaches `<zog>`.",
+        {"prompt": "<zog>", "seed": 3, "inversion": ["zog.safetensors"]},
+        {"prompt": "<zog> to the left of a red heart", "seed": 3, "inversion": ["zog.safetensors"]},
+    ),
+    _entry(
+        "refine",
+        "Refining",
+        "A second model over the finished picture; here the same one, at strengths 0 and 0.5.",
+        {"prompt": "a dog on a yellow background", "seed": 9, "refiner": "starter", "refiner_strength": 0},
+        {"prompt": "a dog on a yellow background", "seed": 9, "refiner": "starter", "refiner_strength": 0.5},
+    ),
+    _entry(
+        "upscale",
+        "Enlarging, and drawing over",
+        "Twice as large by Lanczos; then drawn over, too.",
+        {"prompt": "a cat on a green background", "seed": 3, "outscale": 2, "upscale": "lanczos"},
+        {
+            "prompt": "a cat on a green background", "seed": 3, "outscale": 2, "upscale": "lanczos",
+            "upscale_diffusion": True, "upscale_diffusion_chunking_size": 0, "upscale_diffusion_strength": 0.2,
+            "upscale_diffusion_guidance_scale": 4,
+        },
+    ),
+    _entry(
+        "iterations",
+        "Iterations",
+        "Three runs, one after the other, with the seeds 11, 12 and 13.",
+        {"prompt": "a flower", "seed": 11, "iterations": 3},
+    ),
+)  # fmt: skip
