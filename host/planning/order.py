@@ -64,13 +64,14 @@ def _cut_out(plan: Plan) -> Iterator[RemoveBackground]:
 
 
 def _filled(plan: Plan, remainder: Remainder) -> Fill:
-    node = remainder.node
+    node, chunks = remainder.node, chunk_count(plan, remainder.node)
+    in_chunks = f" in {chunks} windows" if chunks > 1 else ""
     return Fill(
         remainder=remainder,
         model=plan.draws(node),
         refine=next(_refinements(plan, node), None),
         ticks=remainder_ticks(plan),
-        why=f"paint what is empty of {node.width} x {node.height} px, {node.num_inference_steps} steps",
+        why=f"paint what is empty of {node.width} x {node.height} px, {node.num_inference_steps} steps{in_chunks}",
     )
 
 

@@ -223,3 +223,22 @@ def test_a_recorded_plan_draws_the_same_again(studio, reference, follower, remov
     again = plan_from_json(json.loads(json.dumps(plan.to_json())))
     assert again == plan
     assert studio.run(studio.job(plan=again)).images == studio.run(studio.job(plan=plan)).images
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"nodes": (NodeRequest(w=1, h=1, prompt="a"), NodeRequest(x=5, w=3, h=70, prompt="b"))},
+        {"nodes": (NodeRequest(x=-60, y=-60, w=64, h=64, prompt="a"),), "width": 100, "height": 50},
+        {"nodes": (NodeRequest(w=64, h=64, prompt="a"),), "refiner": "one", "refiner_start": 0.5},
+        {"nodes": (NodeRequest(w=32, h=48, prompt="a"),), "model": "xl", "samples": 2},
+        {"nodes": (NodeRequest(w=128, h=40, prompt="a"),), "width": 192, "chunking_size": 32, "tile": (True, False)},
+    ],
+    ids=["tiny", "odd", "handed over", "xl", "windows"],
+)  # fmt: skip
+def test_odd_places_and_sizes(studio, asked):
+    asked = {"num_inference_steps": 2, "image_callback_steps": 1, **WIDE, **asked}
+    pictures = drawn(studio, *asked.pop("nodes"), **asked)
+    assert {(picture.mode, picture.size) for picture in pictures} == {
+        ("RGB", (asked["width"], asked["height"]))
+    }
