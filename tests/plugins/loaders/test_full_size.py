@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from stretto.host import Family, ModelSpec, Precision, Role
 from stretto.host.catalog.probe import probe
 from stretto.host.testing.layout import original_clip, original_open_clip, original_unet, original_vae
@@ -95,4 +98,51 @@ def test_loads_with_nothing_beside_it(
             assert network.config.transformer_layers_per_block == [1, 1, 1, 1]
         assert found == expected
     assert all(len(tokenizer) == 49408 for tokenizer in model.tokenizers)
+    path.unlink()
+
+
+# Draws in a process of its own, whose peak is the job's.
+DRAWING = """
+import resource, socket, sys, time
+from pathlib import Path
+
+def refused(*_):
+    raise OSError("no network in this test")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refused
+
+from stretto.host import InvocationRequest
+from stretto.host.runtime.host import Host
+from stretto.host.settings import Folders, Settings
+
+asked = InvocationRequest(
+    prompt="a cat", model="model.safetensors", width=256, height=256, num_inference_steps=2, seed=1,
+    intermediates=False, precision=sys.argv[2],
+)
+began = time.monotonic()
+with Host.open(Folders(Path(sys.argv[1])), Settings()) as host:
+    done = host.run_here(host.plan(asked), lambda _: None)
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{host.folders.images / done.images[0]}|peak {peak_gb:.2f} GiB, {time.monotonic() - began:.0f} s")
+"""
+
+
+@pytest.mark.parametrize(("family", "precision"), [(Family.SD1, "float32"), (Family.SDXL, "bfloat16")])
+def test_draws_offline(
+    family: Family, precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The peak counts the checkpoint's pages, which are mapped and can be let go of, beside the networks."""
+    folder = tmp_path / "models" / "checkpoint"
+    folder.mkdir(parents=True)
+    path = write(family, folder / "model.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-c", DRAWING, str(tmp_path), precision], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    picture, told = done.stdout.strip().splitlines()[-1].split("|")
+    size_gb = path.stat().st_size / 2**30
+    with capsys.disabled():
+        sys.stdout.write(f"\n{family}, one file of {size_gb:.2f} GiB, {precision}, 256 px, 2 steps: {told}\n")
+    with Image.open(picture) as image:
+        assert image.size == (256, 256)
     path.unlink()
