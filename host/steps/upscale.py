@@ -11,9 +11,12 @@ from ..contracts.protocols import Bench, Frame, TilingUpscaler, Upscaler
 from ..contracts.specs import UpscalerSpec
 from ..contracts.steps import Upscale
 from ..engine.device import out_of_memory_said
+from ..engine.seamless import wrapped
 from ..errors import ConfigurationError
 
 __all__ = ["upscale", "upscaler_of"]
+
+_BESIDE_PX = 32  # of a seamless picture's other end: more than a pixel of any network here is drawn from
 
 
 def upscale(step: Upscale, frame: Frame, bench: Bench) -> Frame:
@@ -52,6 +55,17 @@ def upscaler_of(stage: UpscaleStage, bench: Bench) -> Upscaler:
 
 
 def _enlarged(image: Image.Image, step: Upscale, upscaler: Upscaler, bench: Bench) -> Image.Image:
+    """Enlarge one picture; a seamless one with its other end beside it, which is cut off again."""
+    amount, (across, down) = step.stage.amount, bench.plan.tile
+    beside = min(_BESIDE_PX, image.width) * across, min(_BESIDE_PX, image.height) * down
+    if not any(beside):
+        return _whole(image, step, upscaler, bench)
+    left, top = beside[0] * amount, beside[1] * amount
+    box = left, top, left + image.width * amount, top + image.height * amount
+    return _whole(wrapped(image, beside), step, upscaler, bench).crop(box)
+
+
+def _whole(image: Image.Image, step: Upscale, upscaler: Upscaler, bench: Bench) -> Image.Image:
     amount = step.stage.amount
     if not isinstance(upscaler, TilingUpscaler):
         return upscaler.upscale(image, amount)

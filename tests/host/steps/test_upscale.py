@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 
+import numpy as np
 import pytest
 from PIL import Image
 from stretto.host.contracts.plan import UpscaleStage
@@ -30,6 +31,20 @@ def test_every_picture_is_enlarged(studio, method):
     frame = CoreSteps().run_step(step(method, 4), Frame(images=images), studio.job().bench)
     assert [image.size for image in frame.images] == [(32, 16)] * 2
     assert [image.getpixel((9, 9)) for image in frame.images] == [(255, 0, 0), (0, 0, 255)]
+
+
+@pytest.mark.parametrize("tile", [(True, False), (False, True), (True, True)])
+def test_a_seamless_picture_stays_so(studio, tile):
+    """Rolled by half and enlarged is enlarged and rolled, where no border is in the way."""
+    levels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    bench = studio.job(tile=tile, width=40, height=24).bench
+    shift = (12 if tile[1] else 0, 20 if tile[0] else 0)
+    pictures = Image.fromarray(levels), Image.fromarray(np.roll(levels, shift, (0, 1)))
+    plain, rolled = CoreSteps().run_step(step("bicubic"), Frame(images=pictures), bench).images
+    assert plain.size == (80, 48)
+    assert np.array_equal(
+        np.roll(np.asarray(plain), (2 * shift[0], 2 * shift[1]), (0, 1)), np.asarray(rolled)
+    )
 
 
 def test_a_whole_plan_enlarges_what_was_drawn(studio):
