@@ -8,9 +8,10 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ POSES = "https://huggingface.co/lllyasviel/ControlNet/resolve/main/annotator/ckp
 # The thresholds between which a gradient is an edge if it touches one above the upper.
 LOW, HIGH = 100, 200
 CELL_PX = 64  # detectors work in whole cells of so many pixels
+LARGEST_PX = 1024  # the shorter side that they look at at most: twice what they were trained at
 
 # Name -> title, its file of ControlNet 1.1 for SD 1.x, files for SDXL, its preprocessor.
 # `tile` and `inpaint` look at the picture itself.
@@ -165,7 +167,11 @@ def _open_canny(_weights: tuple[WeightFile, ...], _device: str) -> Preprocessor:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """One of controlnet-aux's networks; looks at a picture in its own size, in whole cells of 64 pixels."""
+    """One of controlnet-aux's networks; looks at a picture in its own size, in whole cells of 64 pixels.
+
+    A picture whose shorter side is above 1024 px is looked at with that side at 1024 px, so that
+    memory does not grow with it.
+    """
 
     detect: Callable[..., Any]
     options: Mapping[str, Any]
@@ -174,7 +180,7 @@ class Detector:
         """Give what the network finds in an RGB picture, in its size."""
         from PIL import Image as Pictures
 
-        side = max(CELL_PX, min(image.size))
+        side = max(CELL_PX, min(*image.size, LARGEST_PX))
         with _quiet():
             found = self.detect(
                 image, detect_resolution=side, image_resolution=side, output_type="pil", **self.options
@@ -206,7 +212,7 @@ def _open_detector(name: str, weights: tuple[WeightFile, ...], device: str) -> P
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the warnings of controlnet-aux's imports (older names of timm and torch) from the log."""
-    with warnings.catch_warnings():
+    """Keep what controlnet-aux prints, and its warnings (older names of timm and torch), from the log."""
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 from stretto.host import Preprocessor, WeightFile, WeightKind
 from stretto.host.errors import WeightsError
+from stretto.plugins import controls
 from stretto.plugins.controls import DETECTORS, register_controlnets, register_preprocessors
+
+from .detectors import WRITTEN
 
 MAKERS = {spec.name: spec for spec in register_preprocessors()}
 
@@ -54,32 +59,55 @@ def test_every_detector_is_one_of_controlnet_auxs(picture, recwarn):
         assert callable(found.from_pretrained)
 
 
-@pytest.fixture(scope="module")
-def hed(tmp_path_factory: Any) -> Any:
-    """Write HED's weights, random, as its file has them."""
-    import warnings
-
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from controlnet_aux.hed import ControlNetHED_Apache2
-    path = tmp_path_factory.mktemp("preprocessor") / "ControlNetHED.pth"
-    torch.manual_seed(0)
-    torch.save(ControlNetHED_Apache2().state_dict(), path)
-    return path
-
-
-@pytest.mark.parametrize("name", ["hed", "scribble"])
-def test_a_detector_reads_its_file_and_keeps_the_size(hed, picture, name, monkeypatch):
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_reads_its_files_and_keeps_the_size(picture, name, tmp_path, monkeypatch, capsys):
+    """Random weights of the detector's own class, under the names that its files are published by."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = MAKERS[name].open(files(hed), "cpu").processed(picture)
+    WRITTEN[name](tmp_path)
+    maker = MAKERS[name]
+    assert sorted(maker.files) == sorted(path.name for path in tmp_path.iterdir())
+    capsys.readouterr()
+    found = maker.open(files(*(tmp_path / file for file in maker.files)), "cpu").processed(picture)
     assert (found.size, found.mode) == (picture.size, "RGB")
+    levels = np.asarray(found)
+    # nobody is found by random weights, so that there is no pose to draw; the others say something of everything
+    assert levels.any() != (name == "pose")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_large_picture_is_looked_at_small_so_that_memory_does_not_grow_with_it(tmp_path, monkeypatch):
+    assert controls.LARGEST_PX == 1024
+    monkeypatch.setattr(controls, "LARGEST_PX", 128)
+    WRITTEN["hed"](tmp_path)
+    made = MAKERS["hed"].open(files(tmp_path / "ControlNetHED.pth"), "cpu")
+    seen = []
+    first = made.detect.netNetwork.block1.convs[0]
+    listening = first.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    large = Image.new("RGB", (400, 200), "grey")
+    assert made.processed(large).size == large.size
+    listening.remove()
+    assert seen == [(1, 3, 128, 256)]
+
+
+@pytest.mark.parametrize("name", ["hed", "normal"])
+def test_an_evil_pickle_is_refused_and_not_run(tmp_path, name):
+    trace = tmp_path / "trace"
+    for file in MAKERS[name].files:
+        torch.save({"x": Evil(trace)}, tmp_path / file)
+    with pytest.raises(WeightsError, match="cannot be opened"):
+        MAKERS[name].open(files(*(tmp_path / file for file in MAKERS[name].files)), "cpu")
+    assert not trace.exists()
+
+
+class Evil:
+    def __init__(self, trace: Any) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return (os.mkdir, (str(self.trace),))
 
 
 def test_a_file_of_another_network_is_named(tmp_path):
-    import torch
-
     path = tmp_path / "ControlNetHED.pth"
     torch.save({"weight": torch.zeros(2)}, path)
     with pytest.raises(WeightsError, match=r"ControlNetHED.pth cannot be opened as Soft edges by HED"):

@@ -199,3 +199,21 @@ def test_what_is_missing_over_enlarged_pictures_is_said_with_the_parameter(place
 def test_it_guides_nothing_where_nothing_is_drawn_over(place):
     plan = planned(place, outscale=2, upscale=("lanczos",), upscale_diffusion_controlnet=("bogus",))
     assert plan.notes == ("upscale_diffusion_controlnet guides nothing without upscale_diffusion",)
+
+
+def test_every_missing_file_of_every_name_is_said_with_folder_and_command(place):
+    """Of the twelve; the Canny ControlNet is there, and Canny's edges need no file."""
+    makers = place.host.offers("preprocessors")
+    for name, spec in place.host.offers("controlnets").items():
+        if name == "canny":
+            continue
+        found = said(place, controlnet=name, control_image=PICTURE)
+        folder = place.folders.model_folder("controlnet")
+        file = spec.weights[Family.SD1][0]
+        assert f"curl --location --output '{folder / file}' {spec.sources[Family.SD1]}" in found["controlnet"]
+        if spec.preprocessor is None:
+            assert "process_control_image" not in found
+            continue
+        folder = place.folders.model_folder("preprocessor")
+        for file, url in makers[spec.preprocessor].files.items():
+            assert f"curl --location --output '{folder / file}' {url}" in found["process_control_image"]
