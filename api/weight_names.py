@@ -29,7 +29,7 @@ def base_names(folders: Sequence[Path]) -> list[str]:
 
 def checkpoint_names(host: Host) -> list[str]:
     """Give the checkpoints, the newest first, then the defaults that are not there."""
-    files = sorted(_files([host.folders.model_folder("checkpoint")]), key=_changed, reverse=True)
+    files = sorted(_files(host.library.folders_of("checkpoint")), key=_changed, reverse=True)
     return list(dict.fromkeys([*(path.name for path in files), *DEFAULTS]))
 
 

@@ -142,6 +142,7 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Hos
     from ..inbox import ImageInbox
     from ..planned import plan_body
     from .replay import plan_of_file, plan_of_picture
+    from .stored import stored_planner
 
     if source.plan_file is not None:
         return guarded(found_again(plan_of_file(source.plan_file), host), host)
@@ -150,7 +151,8 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Hos
     payload = {**DEFAULTS, **dict(assignments), "prompt": source.prompt}
     refuse_half_characters(payload)
     inbox = ImageInbox(host.folders, host.settings, allowed_roots=None)
-    return plan_body(payload, inbox, host.plan)
+    with stored_planner(host, payload) as plan:
+        return plan_body(payload, inbox, plan)
 
 
 def _draw(host: Host, plan: Plan) -> Finished:

@@ -16,9 +16,12 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS = {
     "doctor": ("doctor:doctor_command", "Say what is here, what is not, and how to close each gap."),
     "invoke": ("invoke:invoke_command", "Draw PROMPT in this process, no server needed."),
-    "models": ("models:models_group", "Show which models there are and where they stand."),
+    "models": (
+        "models:models_group",
+        "Show which models there are and where they stand; keep some under names of their own.",
+    ),
     "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
-    "users": ("users:users_group", "Say who may log in, and as what."),
+    "users": ("users:users_group", "Say who may log in, and as what; a running server knows at once."),
     "serve": ("serve:serve_command", "Serve the JSON API until Ctrl-C or SIGTERM."),
     "settings": ("settings:settings_command", "Show the settings, and change them while no server runs."),
 }

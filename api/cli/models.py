@@ -12,6 +12,7 @@ from stretto.host.contracts.models import WeightKind
 from stretto.host.errors import StrettoError, UnsupportedError
 
 from .options import Place, as_json, place_options
+from .stored import COMMANDS, opened_records
 from .tables import table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = ["models_group"]
 
 @click.group("models")
 def models_group() -> None:
-    """Show which models there are and where they stand."""
+    """Show which models there are and where they stand; keep some under names of their own."""
 
 
 @contextmanager
@@ -37,9 +38,9 @@ def _opened(place: Place) -> Iterator[Host]:
 @as_json
 @place_options
 def list_command(place: Place, *, as_json: bool) -> None:
-    """List the models that plugins ship, then those in the model folders."""
+    """List the models that plugins ship, then those in the model folders, then the stored ones."""
     with _opened(place) as host:
-        found = list(_models(host))
+        found = [*_models(host), *_stored(place)]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -96,6 +97,29 @@ def _place(row: dict[str, Any]) -> str:
     )
 
 
+def _stored(place: Place) -> Iterator[dict[str, Any]]:
+    from ..models import find_model, model_names
+    from ..store import database_file
+
+    if not database_file(place.folders.root).is_file():
+        return
+    with opened_records(place) as records:
+        models = [find_model(records, name) for name in model_names(records)]
+    for model in models:
+        if model is not None:
+            yield {
+                "name": model.name,
+                "kind": "model",
+                "family": None,
+                "size_px": model.size,
+                "size_bytes": None,
+                "origin": "stored",
+                "path": model.model,
+                "parts_from": None,
+                "error": None,
+            }
+
+
 def _row(host: Host, name: str, origin: str) -> dict[str, Any]:
     """Describe one model; a file that cannot be used is a row that says why."""
     try:
@@ -120,3 +144,7 @@ def _row(host: Host, name: str, origin: str) -> dict[str, Any]:
         "parts_from": file.parts_from and file.parts_from.name,
         "error": None,
     }
+
+
+for _command in COMMANDS:
+    models_group.add_command(_command)

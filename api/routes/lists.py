@@ -30,7 +30,7 @@ def list_inversions(call: Call) -> Reply:
 
 
 def _names(call: Call, kind: str) -> list[str]:
-    return base_names([call.services.folders.model_folder(kind)])
+    return base_names(call.services.host.library.folders_of(kind))
 
 
 ROUTES = (

@@ -13,6 +13,7 @@ from ..contracts.models import WeightFile, WeightKind
 from ..contracts.specs import ModelOffer, VaeSpec
 from ..errors import BadRequestError, NotFoundError, WeightsError, did_you_mean
 from ..settings import MODEL_FOLDERS, Folders
+from .places import Places
 from .probe import SUFFIXES, probe
 
 __all__ = ["Library"]
@@ -32,6 +33,7 @@ class Library:
         self, folders: Folders, offers: Mapping[str, ModelOffer], extra_roots: Sequence[Path] = ()
     ) -> None:
         self._folders = folders
+        self._places = Places(folders)
         self._offers = {word: offer for offer in offers.values() for word in (offer.name, *offer.aliases)}
         self._extra = tuple(Path(root) for root in extra_roots)
         self._probed: dict[str, tuple[Stamp, WeightFile]] = {}
@@ -50,6 +52,14 @@ class Library:
                 for path, root in found
             }
         )
+
+    def folders_of(self, kind: str) -> list[Path]:
+        """Give the folders in which weights of one kind are looked for, ours first."""
+        return self._roots(kind)
+
+    def count(self, kind: str, root: Path) -> int:
+        """Count what is listed of one kind from one of its folders."""
+        return sum(found == root and _is_listed(path, kind) for path, found in self._found(kind))
 
     def resolve(self, name: str, kinds: Sequence[str] = ()) -> WeightFile:
         """Find weights by offered name, file name, path below a model folder, or absolute path within one.
@@ -187,15 +197,16 @@ class Library:
     def _is_inside(self, path: Path) -> bool:
         # A model folder that is itself a link to another disk is the administrator's choice.
         ours = [self._folders.models, *(self._folders.model_folder(kind) for kind in MODEL_FOLDERS)]
+        places = [place for kept in self._places.all().values() for place in kept]
         real = _real(path)
-        return any(real.is_relative_to(_real(root)) for root in (*ours, *self._extra))
+        return any(real.is_relative_to(_real(root)) for root in (*ours, *places, *self._extra))
 
     def _roots(self, kind: str) -> list[Path]:
-        """Give the folders of one kind: ours, and the same below each further root, else that root itself."""
+        """Give the folders of one kind: ours, imported ones, and the same below each further root, or else it."""
         if kind not in MODEL_FOLDERS:
             raise BadRequestError(f"'{kind}' is no kind of weights; {did_you_mean(kind, MODEL_FOLDERS)}")
         further = [root / kind if (root / kind).is_dir() else root for root in self._extra]
-        return [self._folders.model_folder(kind), *further]
+        return [self._folders.model_folder(kind), *self._places.of(kind), *further]
 
     def _found(self, kind: str) -> Iterator[tuple[Path, Path]]:
         """Walk the folders of one kind: (file of weights or folder in diffusers' layout, the folder walked)."""

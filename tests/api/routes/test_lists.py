@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from stretto.api.weight_names import DEFAULTS
+from stretto.host.catalog.places import found_places, keep_places
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,10 @@ def test_a_default_that_is_here_is_listed_once(still):
     found = still.client.get("/api/checkpoints").data
     assert found[0] == "sd-v1-5-inpainting.ckpt"
     assert len(found) == len(set(found)) == 4 + len(still.host.offers("models"))
+
+
+def test_imported_folders_are_listed(still, tmp_path):
+    (tmp_path / "webui" / "loras").mkdir(parents=True)
+    (tmp_path / "webui" / "loras" / "theirs.safetensors").touch()
+    keep_places(still.folders, found_places(tmp_path / "webui"))
+    assert still.client.get("/api/lora").data == ["theirs.safetensors"]
