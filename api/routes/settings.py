@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
 
 from stretto.host.errors import BadRequestError, Fault, NotFoundError
+from stretto.host.planning.safety import unchecked
 
 from ..access import admins_may
 from ..auth_switch import refuse_unguarded, use_settings
-from ..routing import Call, Data, Reply, Route
-
-if TYPE_CHECKING:
-    from stretto.host.runtime.host import Host
+from ..models import find_model
+from ..routing import Call, Data, Reply, Route, Services
 
 __all__ = ["ROUTES"]
 
@@ -28,16 +26,17 @@ def change_settings(call: Call) -> Reply:
     """Change any subset of the settings and give them all; another `auth` revokes every token."""
     services, body = call.services, call.body()
     refuse_unguarded(services, body)
-    misfits = partial(_misfits, services.host)
+    misfits = partial(_misfits, services)
     return Data(asdict(services.settings.change(body, partial(use_settings, services), misfits)))
 
 
-def _misfits(host: Host, given: Mapping[str, object]) -> Iterator[Fault]:
-    """Find a model that is not here: every invocation that names none would be refused."""
+def _misfits(services: Services, given: Mapping[str, object]) -> Iterator[Fault]:
+    """Find a model that is not here, and a safety checker that is not: invocations would be refused."""
+    yield from unchecked(given, services.folders)
     name = given.get("model")
-    if isinstance(name, str):
+    if isinstance(name, str) and find_model(services.store.records, name) is None:
         try:
-            host.resolve_model(name, kinds=("diffusers", "checkpoint"))
+            services.host.resolve_model(name, kinds=("diffusers", "checkpoint"))
         except (BadRequestError, NotFoundError) as error:
             yield Fault(field="model", message=str(error))
 

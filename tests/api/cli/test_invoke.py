@@ -157,3 +157,58 @@ def test_ctrl_c_stops_cleanly(data_dir: Path, starter_path: Path) -> None:
     assert b"stretto: stopped" in rest
     assert b"Traceback" not in said + rest
     assert list((data_dir / "images").iterdir()) == []
+
+
+def test_words_of_other_releases_are_read_and_told(
+    capsys: pytest.CaptureFixture[str], starter_path: Path
+) -> None:
+    words = [
+        "--set",
+        "inference_steps=2",
+        "--set",
+        "tiling_unet=false",
+        "--set",
+        "iterations=2",
+        "--set",
+        "clip_skip=1",
+    ]
+    assert run(["invoke", "a red circle", "--dry-run", "--set", "seed=5", *words]) == 0
+    plan = json.loads(capsys.readouterr().out)["resolved"]
+    assert plan["notes"] == [
+        "'tiling_unet' false was read as 'chunking_size' 0: one window over everything",
+        "'inference_steps' was read as 'num_inference_steps'",
+    ]
+    assert (plan["nodes"][0]["num_inference_steps"], plan["chunking_size"]) == (2, 0)
+    assert (plan["iterations"], plan["clip_skip"]) == (2, 1)
+
+
+def test_iterations_replay_to_the_pixel(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, starter_path: Path
+) -> None:
+    from PIL import Image
+
+    words = [
+        "--set",
+        "num_inference_steps=2",
+        "--set",
+        "iterations=2",
+        "--set",
+        "clip_skip=1",
+        "--set",
+        "seed=5",
+    ]
+    assert run(["invoke", "a red circle", "--json", *words]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert len(made["images"]) == 2
+    (data_dir / "plan.json").write_text(json.dumps(made["plan"]))
+    assert run(["invoke", "--plan", str(data_dir / "plan.json"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["images"]
+    assert run(["invoke", "--replay", made["images"][1], "--json"]) == 0
+    (second,) = json.loads(capsys.readouterr().out)["images"]
+    for one, other in (
+        (made["images"][0], again[0]),
+        (made["images"][1], again[1]),
+        (made["images"][1], second),
+    ):
+        with Image.open(one) as left, Image.open(other) as right:
+            assert left.tobytes() == right.tobytes()

@@ -82,3 +82,16 @@ def test_a_model_that_is_not_here_is_refused_by_name(still):
     assert still.client.post("/api/settings", {"model": "../../etc/passwd"}).status == 400
     assert still.client.get("/api/settings").data == before
     assert still.client.post("/api/settings", {"model": "starter"}).data["model"] == "starter"
+
+
+def test_a_stored_model_is_a_model(still):
+    assert still.client.post("/api/models", {"name": "mine", "checkpoint": "starter"}).status == 200
+    assert still.client.post("/api/settings", {"model": "mine"}).data["model"] == "mine"
+    assert still.client.post("/api/invoke", {"prompt": "x"}).status == 200
+
+
+def test_a_safety_checker_that_is_not_here_is_refused_with_the_reason(still):
+    answer = still.client.post("/api/settings", {"safe": True, "model": "nope"})
+    assert answer.status == 400
+    assert [detail.split(":")[0] for detail in answer.details] == ["safe", "model"]
+    assert still.host.settings.safe is False
