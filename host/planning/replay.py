@@ -17,7 +17,7 @@ from .files import find_file
 __all__ = ["found_again"]
 
 # Files that no library lists: they are known by name alone, in a folder of their own.
-BY_NAME = (WeightKind.UPSCALER, WeightKind.BACKGROUND, WeightKind.SAFETY)
+BY_NAME = (WeightKind.UPSCALER, WeightKind.BACKGROUND, WeightKind.PREPROCESSOR, WeightKind.SAFETY)
 DIGEST_LETTERS = 64
 
 
