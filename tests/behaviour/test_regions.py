@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from stretto.api.plan_json import plan_from_json
 from stretto.host import InvocationRequest, NodeRequest, Plan
+from stretto.host.contracts.images import ImageRef
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.fixtures import starter_path  # noqa: F401
@@ -26,6 +28,7 @@ Draw = Callable[[Plan], list[Image.Image]]
 def host(tmp_path_factory: pytest.TempPathFactory, starter_path: Any) -> Iterator[Host]:  # noqa: F811
     folders = Folders(tmp_path_factory.mktemp("data"))
     folders.create()
+    import_module("cv2")  # changes the environment when it is first imported, for the ControlNet's edges
     with Host.open(folders, Settings(precision="float32")) as opened:
         # so that the environment is the worker's before a test begins
         opened.run_here(opened.plan(InvocationRequest(prompt="x", num_inference_steps=1)), lambda _: None)
@@ -67,14 +70,41 @@ def test_a_cat_left_and_a_dog_right_and_the_record_draws_them_again(host: Host, 
     assert [one.tobytes() for one in again] == [one.tobytes() for one in pictures]
 
 
-def test_one_region_over_the_canvas_is_the_plain_picture(host: Host, draw: Draw) -> None:
+def picture(host: Host, name: str) -> ImageRef:
+    """Give a stored picture of 128 px: a white square on black."""
+    image = Image.new("RGB", (128, 128))
+    image.paste((255, 255, 255), (32, 32, 96, 96))
+    path = host.folders.inputs / name
+    image.save(path)
+    return ImageRef(path=str(path), width=128, height=128, mode="RGB", sha256="0")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"width": 256},
+        {"image": "image.png", "strength": 0.5},
+        {"image": "image.png", "mask": "mask.png", "inpainter": "starter"},
+        {"image": "image.png", "mask": "mask.png", "inpainter": "starter-inpainting", "strength": 1.0},
+        {"controlnet": "canny", "control_image": "edges.png"},
+        {"refiner": "starter", "refiner_start": 0.5},
+        {"refiner": "starter", "refiner_strength": 0.5},
+        {"tile": (True, True), "noise_offset": 0.1},
+    ],
+    ids=" ".join,
+)
+def test_one_region_over_the_canvas_is_the_plain_picture(
+    host: Host, draw: Draw, more: dict[str, Any]
+) -> None:
     words = "a red circle on a white background"
-    whole = plan_of(host, NodeRequest(w=256, h=128, prompt=words), prompt="a dog", num_inference_steps=4)
-    plain = host.plan(
-        InvocationRequest(
-            prompt=words, seed=1, num_inference_steps=4, scheduler="dpmsm", intermediates=False, width=256, height=128
-        )
-    )  # fmt: skip
+    asked = {
+        name: picture(host, value) if str(value).endswith(".png") else value for name, value in more.items()
+    }
+    asked = {"width": 128, "num_inference_steps": 4, **asked}
+    refined = words if "refiner_strength" in more else "a dog"  # over all of the finished picture
+    whole = plan_of(host, NodeRequest(w=asked["width"], h=128, prompt=words), prompt=refined, **asked)
+    assert whole.nodes[0].regions
+    plain = plan_of(host, prompt=words, **asked)
     assert draw(whole)[0].tobytes() == draw(plain)[0].tobytes()
 
 
