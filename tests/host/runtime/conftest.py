@@ -281,3 +281,9 @@ def troupe(stage: Any, tmp_path_factory: Any) -> Any:
 @pytest.fixture
 def memory_store() -> Any:
     return MemoryStore()
+
+
+@pytest.fixture(scope="session")
+def store_of() -> Any:
+    """Give a function that makes a store."""
+    return MemoryStore
