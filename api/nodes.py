@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from .inbox import ImageInbox
 
-__all__ = ["take_nodes"]
+__all__ = ["node_of", "take_nodes", "without_faulty"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ ALIASES = {
     "width": "w",
     "height": "h",
 }
+PATH = re.compile(r"nodes\[(\d+)\]")
+# wholly to the right of any canvas
+NOWHERE = {"x": 16384, "w": 1, "h": 1, "prompt": "nothing"}
 # told about a node by its author's tools, and of no meaning here
 IGNORED = ("type",)
 
@@ -45,6 +49,23 @@ def take_nodes(value: object, images: ImageInbox) -> tuple[tuple[NodeRequest, ..
     pairs = [] if made is None else zip(taken, made.nodes, strict=True)
     nodes = tuple(node.with_images(shaped) for node, shaped in pairs)
     return nodes, [fault for node in taken for fault in node.faults] + faults
+
+
+def node_of(fault: Fault) -> int | None:
+    """Give the position of the node that a fault is about, from its path; None if it is of no node."""
+    found = PATH.match(fault.field)
+    return None if found is None else int(found[1])
+
+
+def without_faulty(nodes: object, faults: Iterable[Fault]) -> list[object] | None:
+    """Give `nodes` with one that is nowhere in place of each that has a fault; None if there are none.
+
+    So what is wrong with the others is found, under their own positions.
+    """
+    faulty = {node_of(fault) for fault in faults} - {None}
+    if not isinstance(nodes, list) or not faulty:
+        return None
+    return [NOWHERE if position in faulty else node for position, node in enumerate(nodes)]
 
 
 class _Node:

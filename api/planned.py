@@ -9,6 +9,7 @@ from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import Fault, InvalidRequestError, NotFoundError, UnsupportedError
 
 from .inbox import ImageInbox
+from .nodes import node_of, without_faulty
 from .parse import parse_invocation
 
 __all__ = ["plan_body"]
@@ -42,11 +43,14 @@ def _further(
     plan: Callable[[InvocationRequest], Plan],
 ) -> list[Fault]:
     """Find what planning has against the rest of a body that has faults."""
-    wrong = {fault.field.partition("[")[0].partition(".")[0] for fault in error.faults}
+    nodes = without_faulty(payload.get("nodes"), error.faults)
+    found = [fault for fault in error.faults if nodes is None or node_of(fault) is None]
+    wrong = {fault.field.partition("[")[0].partition(".")[0] for fault in found}
     if wrong & LOAD_BEARING:
         return []
+    rest = {key: value for key, value in payload.items() if key not in wrong}
     try:
-        plan(parse_invocation({key: value for key, value in payload.items() if key not in wrong}, images))
+        plan(parse_invocation(rest if nodes is None else {**rest, "nodes": nodes}, images))
     except InvalidRequestError as more:
         return [fault for fault in more.faults if fault.field not in wrong]
     except NotFoundError as unknown:
