@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from . import answering, canvases, service
+from .enlarging import enlarging
 from .models import mini_sd15
 from .report import Row, machine, save, table
 from .server import running
@@ -25,6 +26,7 @@ def _service_rows(out: Path) -> list[Row]:
     shutil.copytree(mini, offered)
     rows = [*lora_switch(STARTER, "starter", out), *lora_switch(mini, "mini SD 1.5", out)]
     rows.append(lora_drawing(mini, "mini SD 1.5", out))
+    rows += enlarging(out)
     rows += [canvases.window_batches(STARTER), *canvases.region_modes()]
     with running(data_dir, {"precision": "float32"}) as server:
         for model, folder, label in (("starter", STARTER, "starter"), ("mini-sd15", mini, "mini SD 1.5")):
