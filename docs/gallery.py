@@ -17,7 +17,7 @@ from typing import Any
 
 from gallery_entries import COMPANIONS, ENTRIES, Entry
 from parameter_examples import EXAMPLES
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from stretto.api.inbox import ImageInbox
 from stretto.api.planned import plan_body
 from stretto.host.contracts.plan import Plan
@@ -127,7 +127,7 @@ def _inputs(at: Studio) -> None:
     at.draw(wide)[0].convert("RGB").save(INPUTS / "wide.png")
     hole = Image.new("L", (128, 128))
     hole.paste(255, (24, 24, 104, 104))
-    hole.save(INPUTS / "hole.png")
+    hole.filter(ImageFilter.GaussianBlur(5)).save(INPUTS / "hole.png")
     half = Image.new("L", (128, 128))
     half.paste(255, (0, 0, 64, 128))
     half.save(INPUTS / "half.png")

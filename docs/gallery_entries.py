@@ -68,10 +68,10 @@ ENTRIES = (
     _entry(
         "inpaint",
         "Inpainting",
-        "Only what is white in the mask is repainted; the rest comes back exactly.",
+        "What is white in the mask is repainted, by the starter's inpainter, and its soft edge blends; what is black comes back exactly.",
         {
             "prompt": "a green star on a white background", "seed": 3, "image": f"{INPUTS}/red.png",
-            "mask": f"{INPUTS}/hole.png", "strength": 1,
+            "mask": f"{INPUTS}/hole.png", "strength": 1, "guidance_scale": 4,
         },
     ),
     _entry(
@@ -81,6 +81,41 @@ ENTRIES = (
         {
             "prompt": "a red circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "width": 192,
             "height": 128, "anchor": "center-center",
+        },
+    ),
+    _entry(
+        "nodes",
+        "Several things on one canvas",
+        "Two nodes, each drawn by its own words; then two images, one laid as it is and one drawn over.",
+        {
+            "prompt": "a cat and a dog on a green background", "seed": 1, "width": 256, "height": 128,
+            "nodes": [
+                {"x": 0, "w": 128, "h": 128, "prompt": "a cat on a green background"},
+                {"x": 128, "w": 128, "h": 128, "prompt": "a dog on a green background"},
+            ],
+        },
+        {
+            "prompt": "a white background", "seed": 3, "width": 256, "height": 128,
+            "nodes": [
+                {"x": 0, "image": f"{INPUTS}/red.png"},
+                {
+                    "x": 128, "image": f"{INPUTS}/red.png", "infer": True, "strength": 0.8,
+                    "prompt": "a blue circle on a white background",
+                },
+            ],
+        },
+    ),
+    _entry(
+        "regions",
+        "Regions that are drawn together",
+        "Three prompts in one pass, blended where they meet; the prompt fills what is between.",
+        {
+            "prompt": "a green background", "seed": 2, "width": 384, "height": 128, "region_mode": "latent",
+            "nodes": [
+                {"x": 0, "y": 0, "w": 128, "h": 128, "prompt": "a cat on a green background"},
+                {"x": 128, "y": 0, "w": 128, "h": 128, "prompt": "a dog on a green background"},
+                {"x": 256, "y": 0, "w": 128, "h": 128, "prompt": "a red heart on a green background"},
+            ],
         },
     ),
     _entry(

@@ -41,6 +41,8 @@ SETTINGS = {
     "idle_timeout_s": "After how many idle seconds the worker process ends and frees the device.",
     "silence_timeout_s": "After how many seconds without a sign of life a job is given up.",
     "pool_budget_bytes": "How much memory loaded models may take together; null takes most of the device's.",
+    "memory_limit_bytes": "How much memory the worker may take in all; a job that needs more is drawn in smaller parts. null is what "
+    "the device or the machine has.",
     "max_body_bytes": "The largest request body that is read; a larger one is answered with 413.",
     "max_image_pixels": "The largest input image, in pixels.",
 }

@@ -13,9 +13,14 @@ CIRCLE = {"prompt": "a red circle on a white background", "seed": 3, "num_infere
 BLUE = {"prompt": "a blue circle on a white background", "seed": 3, "num_inference_steps": 20}
 # Pictures that stand under docs/gallery/inputs; paths are the repository's.
 RED = "docs/gallery/inputs/red.png"
+HOLE = "docs/gallery/inputs/hole.png"
 HALF = "docs/gallery/inputs/half.png"
 EDGES = "docs/gallery/inputs/edges.png"
 WIDE = "docs/gallery/inputs/wide.png"
+CATS = (
+    {"x": 0, "y": 0, "w": 128, "h": 128, "prompt": "a cat on a green background"},
+    {"x": 128, "y": 0, "w": 128, "h": 128, "prompt": "a dog on a green background"},
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,20 @@ EXAMPLES = {
     "anchor": _over("anchor", {**BLUE, "prompt": "", "image": WIDE, "strength": 0, "fit": "cover", "width": 96, "height": 128},
                     "top-left", "center-center", "bottom-right"),
     "mask": Example({**BLUE, "image": RED, "strength": 1}, ({"mask": HALF}, {"mask": HALF, "invert_mask": True})),
+    "inpainter": _over(
+        "inpainter", {**BLUE, "prompt": "a blue star on a white background", "image": RED, "mask": HOLE, "strength": 1,
+                      "guidance_scale": 4},
+        "starter", "starter-inpainting",
+    ),
+    "nodes": Example(
+        {"prompt": "a green background", "seed": 1, "num_inference_steps": 20, "width": 256, "height": 128},
+        tuple({"nodes": list(CATS[:count])} for count in (1, 2)),
+    ),
+    "region_mode": _over(
+        "region_mode",
+        {"prompt": "a green background", "seed": 1, "num_inference_steps": 20, "width": 256, "height": 128, "nodes": list(CATS)},
+        "paste", "latent",
+    ),
     "conditioning_scale": _over(
         "conditioning_scale",
         {"prompt": "a green star on a white background", "seed": 3, "num_inference_steps": 20, "controlnet": "canny",
