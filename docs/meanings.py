@@ -91,7 +91,7 @@ NODE_MEANINGS = {
     "control": "Follow the image; null does so where a ControlNet is named.",
     "invert": "Swap black and white of a control image that is not processed.",
     "scale_to_model_size": "Draw what is smaller than the model larger, up to 3 times, and scale it back.",
-    "seed": "A seed of its own; null is the invocation's.",
+    "seed": "A seed of its own; null is the invocation's, and 1000 more for each node before this one.",
     "remove_background": "Lay only the subject of what was drawn or given.",
 }
 
