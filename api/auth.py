@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from stretto.host.errors import AuthenticationError, TooManyRequestsError
@@ -21,6 +21,7 @@ from .tokens import LIFE_S, Token, owner
 __all__ = ["COOKIE", "Attempts", "Auth", "cookie_of"]
 
 COOKIE = "enfugue_token"
+COOKIE_TOKEN = re.compile(rf"(?:^|;)\s*{COOKIE}=([0-9a-f]{{32}})\s*(?:;|$)", re.ASCII)
 HEADERS = ("HTTP_AUTHORIZATION", "HTTP_AUTHENTICATION")
 WINDOW_S = 60.0
 PER_ADDRESS, PER_NAME = 10, 30  # failures within the window
@@ -126,11 +127,8 @@ def _sent(environ: Mapping[str, Any]) -> list[str]:
         scheme, _, text = environ.get(name, "").strip().partition(" ")
         if scheme.lower() == "bearer":
             sent.append(text.strip())
-    try:
-        cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-    except CookieError:
-        cookie = None
-    return [*sent, cookie.value] if cookie is not None else sent
+    cookie = COOKIE_TOKEN.search(environ.get("HTTP_COOKIE", ""))
+    return [*sent, cookie[1]] if cookie is not None else sent
 
 
 def _too_many(wait_s: float) -> TooManyRequestsError:

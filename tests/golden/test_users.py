@@ -1,4 +1,4 @@
-"""The contract's users and logging in, on a server that asks for tokens."""
+"""The first administrator, and what outlives a server that asks for tokens."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 
 from ..api.client import COMMAND, Client, Process
 
-HEX = re.compile(r"[0-9a-f]{32}")
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?")
 FIRST = "STRETTO_ADMIN_PASSWORD"
 
 
@@ -24,42 +22,6 @@ def closed(tmp_path, monkeypatch) -> Iterator[Process]:
         made.start()
     yield made
     made.stop()
-
-
-def test_login_and_users(closed):
-    client = closed.client
-    assert client.get("/api").json == {
-        "errors": [
-            {"status": "401", "title": "AuthenticationError", "detail": "Invalid or no credentials supplied."}
-        ]
-    }
-    answer = client.post("/api/login", b'{"username": "enfugue", "password": "enfugue"}')
-    assert answer.json["meta"] == {"params": {}}
-    assert answer.data["type"] == "AuthenticationToken"
-    attributes = answer.data["attributes"]
-    assert list(attributes) == ["access_token", "created", "expires", "id", "token_type", "user_id"]
-    assert HEX.fullmatch(attributes["access_token"])
-    assert TIME.fullmatch(attributes["created"])
-    assert TIME.fullmatch(attributes["expires"])
-    assert (attributes["token_type"], attributes["user_id"]) == ("Bearer", 1)
-    client.token = attributes["access_token"]
-    assert client.get("/api").data["status"] in {"idle", "ready", "busy"}
-
-    listed = client.get("/api/users")
-    assert listed.json["meta"] == {"params": {}, "count": 1}
-    (user,) = listed.data
-    assert TIME.fullmatch(user["attributes"].pop("last_login"))
-    names = {"first_name": "Default", "id": 1, "last_name": "User", "username": "enfugue"}
-    assert user == {"type": "User", "attributes": names}
-
-    body = b'{"username": "myuser", "new_password": "mypassword", "repeat_password": "mypassword", "admin": true}'
-    attributes = {"first_name": None, "id": 2, "last_login": None, "last_name": None, "username": "myuser"}
-    made = {"type": "User", "attributes": attributes}
-    assert client.post("/api/users", body).json == {"meta": {"params": {}, "data": made}, "data": made}
-    for method in ("POST", "PATCH"):
-        changed = client.call(method, "/api/users/myuser", b'{"admin": false}')
-        assert changed.json == {"meta": {"params": {}, "data": made}, "data": made}
-    assert client.delete("/api/users/myuser").json == {"meta": {"params": {}}, "data": None}
 
 
 def test_the_first_password_is_told_once_and_tokens_outlive_the_server(tmp_path):
