@@ -24,6 +24,7 @@ __all__ = [
     "remove_model",
 ]
 
+LONGEST_NAME = 255  # characters; Pony raises over a longer one
 SIZE_PX = 512  # the contract's, of every checkpoint
 PLAIN = ("size", "prompt", "negative_prompt")
 DEFAULTS = {"size": SIZE_PX, "prompt": "", "negative_prompt": ""}
@@ -118,7 +119,7 @@ def remove_model(records: Records, name: str) -> None:
 def find_model(records: Records, name: str) -> StoredModel | None:
     """Give a model by its whole name."""
     with db_session:
-        row = records.model.get(name=name)
+        row = records.model.get(name=name) if len(name) <= LONGEST_NAME else None
         return None if row is None else _stored(row)
 
 
@@ -134,7 +135,7 @@ def model_of(values: Mapping[str, Any]) -> StoredModel:
 
 
 def _row(records: Records, name: str) -> Any:
-    row = records.model.get_for_update(name=name)
+    row = records.model.get_for_update(name=name) if len(name) <= LONGEST_NAME else None
     if row is None:
         raise NotFoundError(f"No model named {name}")
     return row

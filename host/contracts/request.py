@@ -25,6 +25,7 @@ Outscale = Literal[1, 2, 4, 8, 16]
 RegionMode = Literal["paste", "latent"]
 Pixels = Annotated[int, Ge(8), Le(16384)]
 Prompt = Annotated[str, MaxLen(20000)]
+Name = Annotated[str, MaxLen(1024)]  # of something that is offered, or of a file
 Unit = Annotated[float, Ge(0.0), Le(1.0)]
 Guidance = Annotated[float, Ge(0.0), Le(100.0)]
 Steps = Annotated[int, Ge(1), Le(1000)]
@@ -46,7 +47,7 @@ INTERNAL = ("defaults", "notes")
 class Adapter:
     """A LoRA, LyCORIS or textual inversion by file name, with the weight it is applied at."""
 
-    model: str
+    model: Name
     weight: float = 1.0
 
 
@@ -57,7 +58,7 @@ class ControlRequest:
     `start` and `end` are shares of the steps, between which it guides.
     """
 
-    controlnet: str
+    controlnet: Name
     image: ImageRef | None = None
     scale: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     start: Unit = 0.0
@@ -90,7 +91,7 @@ class NodeRequest:
     control: bool | None = None  # if a ControlNet is named
     strength: Unit | None = None
     control_image: ImageRef | None = None
-    controlnet: str | None = None
+    controlnet: Name | None = None
     controlnets: tuple[ControlRequest, ...] = ()
     conditioning_scale: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     process_control_image: bool | None = None
@@ -115,17 +116,17 @@ class InvocationRequest:
     """One call of `POST /api/invoke`; `None` means that the model or the setting decides."""
 
     # what to load
-    model: str | None = None
+    model: Name | None = None
     model_type: Literal["checkpoint", "model", "diffusers"] | None = None
     size: Pixels | None = None
-    refiner: str | None = None
+    refiner: Name | None = None
     refiner_size: Pixels | None = None
-    inpainter: str | None = None
+    inpainter: Name | None = None
     inpainter_size: Pixels | None = None
     lora: tuple[Adapter, ...] = ()
     lycoris: tuple[Adapter, ...] = ()
     inversion: tuple[Adapter, ...] = ()
-    vae: str | None = None
+    vae: Name | None = None
     precision: Literal["float32", "float16", "bfloat16", "full", "half"] | None = None
     build_tensorrt: bool = False
     safe: bool | None = None
@@ -142,8 +143,8 @@ class InvocationRequest:
     num_inference_steps: Steps | None = None
     clip_skip: ClipSkip = 0
     guidance_scale: Guidance | None = None
-    scheduler: str | None = None
-    multi_scheduler: str | None = None
+    scheduler: Name | None = None
+    multi_scheduler: Name | None = None
     chunking_size: Stride | None = None
     chunking_blur: Stride | None = None
     noise_offset: Unit = 0.0
@@ -156,7 +157,7 @@ class InvocationRequest:
     fit: Fit | None = None
     anchor: Anchor | None = None
     control_image: ImageRef | None = None
-    controlnet: str | None = None
+    controlnet: Name | None = None
     controlnets: tuple[ControlRequest, ...] = ()
     conditioning_scale: Annotated[float, Ge(0.0), Le(10.0)] = 1.0
     process_control_image: bool = True
@@ -175,7 +176,7 @@ class InvocationRequest:
     refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] = 6.0
     refiner_negative_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] = 2.5
     outscale: Outscale = 1
-    upscale: tuple[str, ...] = ()
+    upscale: tuple[Name, ...] = ()
     upscale_iterative: bool = False
     upscale_diffusion: bool = False
     upscale_diffusion_steps: tuple[Steps, ...] = (100,)
@@ -183,7 +184,7 @@ class InvocationRequest:
     upscale_diffusion_strength: tuple[Unit, ...] = (0.2,)
     upscale_diffusion_prompt: tuple[Prompt, ...] = ()
     upscale_diffusion_negative_prompt: tuple[Prompt, ...] = ()
-    upscale_diffusion_controlnet: tuple[str | None, ...] = ()
+    upscale_diffusion_controlnet: tuple[Name | None, ...] = ()
     upscale_diffusion_chunking_size: Stride | None = None
     upscale_diffusion_chunking_blur: Stride | None = None
     upscale_diffusion_scale_chunking_size: bool = True

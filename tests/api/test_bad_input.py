@@ -160,26 +160,28 @@ def test_the_ends_of_ranges_are_in_them(owner):
         assert made is not None, (name, end, faults)
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"fit": "contian"}, "did you mean 'contain'?"),
-        ({"anchor": "top-centre"}, "did you mean 'top-center'?"),
-        ({"precision": "flaot16"}, "did you mean 'float16'?"),
-        ({"model_type": "chekpoint"}, "did you mean 'checkpoint'?"),
-        ({"region_mode": "latnet"}, "did you mean 'latent'?"),
-        ({"scheduler": "edas"}, "did you mean 'eds'?"),
-        ({"multi_scheduler": "ddin"}, "did you mean 'ddim'?"),
-        ({"upscale": "lancos", "outscale": 2}, "did you mean 'lanczos'?"),
-        ({"vae": "msee"}, "did you mean 'mse'?"),
-        ({"controlnet": "cany"}, "canny"),
-        ({"nodes": [{"w": 64, "h": 64, "fit": "covr"}]}, "did you mean 'cover'?"),
-    ],
-)
-def test_a_near_miss_is_told_the_word(still, given, words):
-    answer = still.client.post("/api/invoke", {"prompt": "x", **given})
-    assert answer.status == 400
-    assert any(words in detail for detail in answer.details), answer.details
+NEAR = [
+    ({"fit": "contian"}, "did you mean 'contain'?"),
+    ({"anchor": "top-centre"}, "did you mean 'top-center'?"),
+    ({"precision": "flaot16"}, "did you mean 'float16'?"),
+    ({"model_type": "chekpoint"}, "did you mean 'checkpoint'?"),
+    ({"region_mode": "latnet"}, "did you mean 'latent'?"),
+    ({"scheduler": "edas"}, "did you mean 'eds'?"),
+    ({"multi_scheduler": "ddin"}, "did you mean 'ddim'?"),
+    ({"upscale": "lancos", "outscale": 2}, "did you mean 'lanczos'?"),
+    ({"vae": "msee"}, "did you mean 'mse'?"),
+    ({"controlnet": "cany"}, "canny"),
+    ({"nodes": [{"w": 64, "h": 64, "fit": "covr"}]}, "did you mean 'cover'?"),
+]
+
+
+def test_a_near_miss_is_told_the_word(still):
+    said = []
+    for given, words in NEAR:
+        answer = still.client.post("/api/invoke", {"prompt": "x", **given})
+        if answer.status != 400 or not any(words in detail for detail in answer.details):
+            said.append((given, answer.status, answer.body))
+    assert said == []
 
 
 def test_faults_of_values_and_of_their_meaning_come_in_one_answer(still):
@@ -233,3 +235,45 @@ def test_whatever_is_in_range_plans_or_is_refused_in_words(still):
     assert set(statuses) <= {200, 400, 404, 501}
     assert statuses.count(200) > 30
     assert statuses.count(400) > 30
+
+
+NAMES = [
+    "\0",
+    "..",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "x" * 1000,
+    "x" * 5000,
+    "\n",
+    "a\\b",
+    "%2e%2e/x",
+    "💥",
+    ".",
+]
+
+
+def test_names_of_nothing_are_refused_whatever_is_in_them(still):
+    single = ["model", "refiner", "inpainter", "vae", "scheduler", "multi_scheduler", "controlnet"]
+    bodies = [({name: word}, name) for name in single for word in NAMES]
+    bodies += [({name: [word]}, name) for name in ("lora", "lycoris", "inversion") for word in NAMES]
+    bodies += [({"upscale": word, "outscale": 2}, "upscale") for word in NAMES]
+    said = []
+    for body, field in bodies:
+        answer = still.client.post("/api/invoke", {"prompt": "x", "control_image": None, **body})
+        if answer.status not in (400, 404) or any(len(detail) > 12000 for detail in answer.details):
+            said.append((field, body, answer.status, answer.body[:200]))
+        elif answer.status == 400 and not answer.details[0].startswith(field):
+            said.append((field, answer.details))
+    assert said == []
+
+
+def test_names_in_paths(still):
+    said = []
+    for method in ("GET", "PATCH", "DELETE"):
+        for part in ("models", "users", "invocation", "invocation-history"):
+            for word in ("x" * 300, "x" * 5000, "%00", "%2e%2e%2fetc", "%F0%9F%92%A5"):
+                body = {} if method == "PATCH" else None
+                answer = still.client.call(method, f"/api/{part}/{word}", body)
+                if answer.status not in (400, 404):
+                    said.append((method, part, word[:9], answer.status, answer.body[:300]))
+    assert said == []
