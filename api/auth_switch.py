@@ -1,4 +1,4 @@
-"""Switching authentication on and off while the server runs."""
+"""Where authentication may be switched off while the server runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from stretto.host.settings import Settings
 
 from .fields import checked
 from .routing import Services
-from .tokens import revoke_all
 
-__all__ = ["refuse_unguarded", "use_settings"]
+__all__ = ["refuse_unguarded"]
 
 
 def refuse_unguarded(services: Services, body: Mapping[str, object]) -> None:
@@ -24,10 +23,3 @@ def refuse_unguarded(services: Services, body: Mapping[str, object]) -> None:
             "auth: this server can be reached from other machines, so authentication cannot be switched off "
             "while it runs; start it again with --no-auth and --allow-remote-without-auth, or on 127.0.0.1"
         )
-
-
-def use_settings(services: Services, settings: Settings) -> None:
-    """Hand changed settings to the host; a real change of `auth` revokes every token."""
-    if settings.auth != services.host.settings.auth:
-        revoke_all(services.store.records)
-    services.host.update_settings(settings)

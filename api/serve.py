@@ -92,7 +92,6 @@ def _kept(stack: ExitStack, folders: Folders, auth: bool | None) -> tuple[Record
     from .entities import open_database, torn_said
     from .settings_store import SettingsStore
     from .store import PonyJobStore, database_file
-    from .tokens import revoke_all
 
     file = database_file(folders.root)
     records = open_database(file)
@@ -101,7 +100,6 @@ def _kept(stack: ExitStack, folders: Folders, auth: bool | None) -> tuple[Record
         settings = SettingsStore(records).load()
         PonyJobStore(records).waiting()
         if auth is not None and auth != settings.auth:
-            revoke_all(records)
             settings = SettingsStore(records).change({"auth": auth})
     return records, settings
 

@@ -15,6 +15,7 @@ from stretto.host.settings import Settings
 
 from .entities import Records
 from .fields import checked, refuse, shown
+from .tokens import revoke_all
 
 __all__ = ["SettingsStore"]
 
@@ -55,7 +56,7 @@ class SettingsStore:
         """Check and keep any subset of the settings, hand all of them to `use`, and give them.
 
         `misfits` gets those that were given and says what is wrong with them beyond type and range.
-        Unknown keys are logged. Raises InvalidRequestError with every fault.
+        Another `auth` revokes every token. Unknown keys are logged. Raises InvalidRequestError with every fault.
         """
         unknown = [key for key in payload if key not in NAMES]
         if unknown:
@@ -64,8 +65,11 @@ class SettingsStore:
         asked, faults = checked(Settings, given)
         refuse(Settings, [*faults, *misfits(given)])
         with self._lock:  # or of two changes at once, the one in use might not be the one kept
+            before = self.load()
             self._keep({name: getattr(asked, name) for name in given})
             settings = self.load()
+            if settings.auth != before.auth:
+                revoke_all(self._records)
             use(settings)
         return settings
 

@@ -10,7 +10,7 @@ from stretto.host.errors import BadRequestError, Fault, NotFoundError
 from stretto.host.planning.safety import unchecked
 
 from ..access import admins_may
-from ..auth_switch import refuse_unguarded, use_settings
+from ..auth_switch import refuse_unguarded
 from ..models import find_model
 from ..routing import Call, Data, Reply, Route, Services
 
@@ -27,7 +27,7 @@ def change_settings(call: Call) -> Reply:
     services, body = call.services, call.body()
     refuse_unguarded(services, body)
     misfits = partial(_misfits, services)
-    return Data(asdict(services.settings.change(body, partial(use_settings, services), misfits)))
+    return Data(asdict(services.settings.change(body, services.host.update_settings, misfits)))
 
 
 def _misfits(services: Services, given: Mapping[str, object]) -> Iterator[Fault]:

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 from pony.orm import db_session
+from stretto.api.accounts import UserForm, add_user, log_in
 from stretto.api.settings_store import SettingsStore
+from stretto.api.tokens import owner
 from stretto.host.errors import ConfigurationError, InvalidRequestError
 from stretto.host.settings import Settings
 
@@ -64,3 +66,13 @@ def test_a_stored_value_that_no_longer_fits(settings, records):
         records.setting(name="of_another_release", value="1")
     with pytest.raises(ConfigurationError, match='max_queued_invocations: "many" is not a whole number'):
         settings.load()
+
+
+def test_only_another_auth_revokes_tokens(settings, records):
+    add_user(records, UserForm(username="ann", new_password="x", repeat_password="x"))
+    token = log_in(records, "ann", "x").text
+    for change in ({"auth": False}, {"auth": "no", "safe": False}, {"cache_mode": None}):
+        settings.change(change)
+        assert owner(records, token) is not None
+    settings.change({"auth": True})
+    assert owner(records, token) is None
