@@ -19,7 +19,7 @@ MEANINGS = {
     "precision": "What the networks compute in; null is the setting `precision`.",
     "prompt": "What to draw. Of any length; `(word:1.2)` and `((word))` weigh.",
     "negative_prompt": "What to keep away from.",
-    "model_prompt": "Words that belong to a model; joined to the prompt with less weight.",
+    "model_prompt": "Words that belong to a model; they come after the prompt.",
     "model_negative_prompt": "The same for the negative prompt.",
     "width": "Any number; drawn in multiples of 8 and cropped back.",
     "height": "As `width`.",
