@@ -70,7 +70,16 @@ def parameters(plan: Plan, version: str) -> str:
     if plan.vae_name:
         facts["VAE"] = plan.vae_name
     facts["Version"] = f"stretto {version}"
-    lines = [node.prompt]
-    if node.negative_prompt:
-        lines.append(f"Negative prompt: {node.negative_prompt}")
+    words, avoided = _words(plan)
+    lines = [words]
+    if avoided:
+        lines.append(f"Negative prompt: {avoided}")
     return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in facts.items())])
+
+
+def _words(plan: Plan) -> tuple[str, str]:
+    """Give what is drawn and what is avoided: of several nodes the invocation's words, or else all of theirs."""
+    if not plan.composed:
+        return plan.nodes[0].prompt, plan.nodes[0].negative_prompt
+    every = ", ".join(dict.fromkeys(node.prompt for node in plan.nodes if node.prompt and not node.paste))
+    return plan.prompt or every, plan.negative_prompt

@@ -11,6 +11,7 @@ from stretto.api.plan_json import plan_from_json
 from stretto.host import NodeRequest
 from stretto.host.planning.estimate import progress_ticks
 from stretto.host.planning.nodes import SEED_STRIDE
+from stretto.host.steps.save import parameters
 from stretto.host.testing.controls import make_tiny_controlnet
 from stretto.host.testing.networks import make_tiny_remover
 
@@ -242,3 +243,10 @@ def test_odd_places_and_sizes(studio, asked):
     assert {(picture.mode, picture.size) for picture in pictures} == {
         ("RGB", (asked["width"], asked["height"]))
     }
+
+
+def test_other_programs_read_the_words_of_the_whole(studio):
+    nodes = (NodeRequest(w=64, h=64, prompt="a cat"), NodeRequest(x=64, w=64, h=64, prompt="a dog"))
+    asked = {"nodes": nodes, "negative_prompt": "red", **WIDE}
+    assert parameters(studio.plan(**asked), "0").startswith("a red circle\nNegative prompt: red\nSteps: 4")
+    assert parameters(studio.plan(**{**asked, "prompt": None}), "0").startswith("a cat, a dog\nNegative")
