@@ -11,6 +11,7 @@ import torch
 from ..contracts.protocols import LoadedModel
 from ..errors import UnsupportedError, WeightsError
 from .convolution import read_in_place
+from .lean import make_lean
 
 __all__ = ["CELL_PX", "Shapes", "check_draws", "is_sdxl", "settle", "shapes", "size_bytes"]
 
@@ -68,6 +69,7 @@ def settle(model: LoadedModel) -> LoadedModel:
         # 3 to 30 % faster convolutions, see docs of torch's channels_last; values stay the same
         network.to(memory_format=torch.channels_last)
         read_in_place(network)
+        make_lean(network)
     # the key is true by default in diffusers, which looks at it for SDXL alone
     if (
         model.vae is not None

@@ -61,7 +61,9 @@ class Conditions:
 
     def repeated(self, rows: int) -> dict[str, Any]:
         """Give the UNet's arguments for `rows` latents: all negative rows first, then all positive."""
-        arguments: dict[str, Any] = {"encoder_hidden_states": self.tokens.repeat_interleave(rows, dim=0)}
+        # one picture is told by the same tensor at every step, so that the UNet can remember it
+        tokens = self.tokens if rows == 1 else self.tokens.repeat_interleave(rows, dim=0)
+        arguments: dict[str, Any] = {"encoder_hidden_states": tokens}
         if self.pooled is not None and self.time_ids is not None:
             arguments["added_cond_kwargs"] = {
                 "text_embeds": self.pooled.repeat_interleave(rows, dim=0),

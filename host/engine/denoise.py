@@ -6,6 +6,7 @@ every scheduler works over them. With one window this is a plain pipeline, to th
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ import torch
 from .conditioning import Conditions
 from .control import Moment
 from .latents import Mosaic
+from .lean import remembering
 from .regions import Mixed, Regions
 from .schedule import Schedule
 from .seamless import Axes, seamless
@@ -61,11 +63,14 @@ def denoise(
         report.predicted(call, len(rows))
         return noise
 
-    for call, t in enumerate(schedule.timesteps):
-        x_in = schedule.scheduler.scale_model_input(x, t)
-        noise = mosaic.blend(x_in, partial(predict, call))
-        x = schedule.kept(call, schedule.step(noise, t, x))
-        report.stepped(call, x)
+    with ExitStack() as stack:
+        for network in networks:
+            stack.enter_context(remembering(network))
+        for call, t in enumerate(schedule.timesteps):
+            x_in = schedule.scheduler.scale_model_input(x, t)
+            noise = mosaic.blend(x_in, partial(predict, call))
+            x = schedule.kept(call, schedule.step(noise, t, x))
+            report.stepped(call, x)
     return x
 
 
