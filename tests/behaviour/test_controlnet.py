@@ -77,3 +77,22 @@ def test_a_scale_of_0_changes_nothing(host: Host) -> None:
     plain = draw(host, seed=1)
     none = draw(host, seed=1, controlnet="canny", control_image=ref, conditioning_scale=0.0)
     assert np.abs(np.asarray(plain, np.int16) - np.asarray(none, np.int16)).max() <= 1
+
+
+def test_what_is_enlarged_and_drawn_over_keeps_its_edges(host: Host) -> None:
+    """From half the model's side to the whole, and drawn over from nearly nothing."""
+    followed, free = [], []
+    for seed, place in enumerate(PLACES[:2]):
+        path = host.folders.inputs / f"small-{seed}.png"
+        wanted = circle(*place)
+        wanted.resize((64, 64), Image.Resampling.LANCZOS).save(path)
+        asked = {
+            "image": ImageRef(path=str(path), width=64, height=64, mode="RGB", sha256="0"), "strength": 0.0,
+            "width": 64, "height": 64, "outscale": 2, "upscale": ("bicubic",), "seed": seed,
+            "upscale_diffusion": True, "upscale_diffusion_steps": (12,), "upscale_diffusion_strength": (0.95,),
+            "upscale_diffusion_guidance_scale": (7.0,),
+            "upscale_diffusion_prompt": ("a red circle on a white background",),
+        }  # fmt: skip
+        followed.append(overlap(draw(host, upscale_diffusion_controlnet=("canny",), **asked), wanted))
+        free.append(overlap(draw(host, **asked), wanted))
+    assert np.mean(followed) > np.mean(free) + 0.15, (followed, free)
