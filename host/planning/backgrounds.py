@@ -37,7 +37,7 @@ def with_background(node: Node, request: InvocationRequest, voice: Voice) -> Nod
     return node
 
 
-def pick_remover(host: HostView, fault: Callable[[str, str], None]) -> Remover | None:
+def pick_remover(host: HostView, fault: Callable[[str], None]) -> Remover | None:
     """Find a remover; `fault` hears which file would do when there is none.
 
     Raises UnsupportedError where no plugin offers any.
@@ -54,7 +54,6 @@ def pick_remover(host: HostView, fault: Callable[[str, str], None]) -> Remover |
             return Remover(method=spec.name, weights=file)
     files = ", ".join(name for spec in specs for name in spec.files)
     fault(
-        "remove_background",
         f"needs a network's weights; put one of {files} into {folder}, for instance by: "
         f"{fetched_by(folder, specs[0].files[0], specs[0].source)}",
     )

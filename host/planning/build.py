@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from ..contracts.plan import Plan, UpscaleStage
 from ..contracts.protocols import HostView
@@ -20,7 +21,7 @@ from .drawing import Drawing, Studio, Words, draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
 from .fillers import check_filler
 from .model import check_base, find_base, pick_precision, pick_schedulers, pick_vae
-from .nodes import draw_nodes
+from .nodes import cutting, draw_nodes
 from .regions import draw_regions
 from .repeats import check_repeats
 from .safety import resolve_checker
@@ -75,7 +76,8 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
     over = Drawer(family=studio.finish.weights.family, offer=None) if studio.finish.weights else None
     stages = _stages(draft, canvas, prompts, over)
-    remover = pick_remover(draft.host, draft.fault) if drawing.cuts_out() else None
+    blame = partial(draft.fault, cutting(request))
+    remover = pick_remover(draft.host, blame) if drawing.cuts_out() else None
     check_seamless(draft, canvas)
     check_extent(draft, canvas, studio.windows)
     check_repeats(request, draft.weights, draft.fault)

@@ -19,7 +19,7 @@ from .images import ImageNode
 from .masks import Voice
 from .remainder import plan_remainder
 
-__all__ = ["SEED_STRIDE", "draw_nodes"]
+__all__ = ["SEED_STRIDE", "cutting", "draw_nodes"]
 
 # Between the seeds of two nodes: more than any number of iterations adds.
 SEED_STRIDE = 1000
@@ -116,6 +116,10 @@ class _Region:
                 "Can't assemble a node from arguments: it has neither a prompt nor an image; give one of them",
             )
             return None
+        if self.asked.control and not asked_controls(view):
+            self.voice.fault("controlnet", "is missing, and control needs one; name it")
+        if self.asked.control is False:
+            view = replace(view, controlnet=None, controlnets=(), control_image=None)
         node = replace(node, mask=None, remove_background=view.remove_background)
         return self.studio.guided(self.studio.sized(node, view, self.voice), view, self.voice)
 
@@ -178,6 +182,12 @@ class _Region:
             **inherited,
             **own,
         )
+
+
+def cutting(request: InvocationRequest) -> str:
+    """Give the path of the first parameter that asks for a background to be removed."""
+    nodes = [f"nodes[{index}]." for index, node in enumerate(request.nodes) if node.remove_background]
+    return f"{'' if request.remove_background or not nodes else nodes[0]}remove_background"
 
 
 def _side(image: ImageRef | None, name: str) -> int | None:

@@ -237,6 +237,19 @@ def test_flags_of_a_controlnet(view: Any, store: Store) -> None:
     assert "node 0: no ControlNet is used, as control is false" in plan.notes
 
 
+def test_flags_of_a_controlnet_without_an_image(view: Any) -> None:
+    found = faults_of(view, NodeRequest(**LEFT, control=True))
+    assert found == {"nodes[0].controlnet": "is missing, and control needs one; name it"}
+    assert plan_of(view, NodeRequest(**LEFT, control=False, controlnet="nope")).nodes[0].controls == ()
+
+
+def test_a_missing_remover_is_a_fault_of_the_node(view: Any, remover: str) -> None:
+    view.folders = Folders(view.folders.root / "elsewhere")
+    found = faults_of(view, NodeRequest(**LEFT), NodeRequest(**RIGHT, remove_background=True))
+    assert list(found) == ["nodes[1].remove_background"]
+    assert f"{remover}.onnx" in found["nodes[1].remove_background"]
+
+
 def test_the_invocations_own_image_lies_below(view: Any, store: Store) -> None:
     plan = plan_of(view, NodeRequest(**RIGHT), prompt="a room", image=store((128, 64)))
     below, node = plan.nodes
