@@ -110,7 +110,7 @@ def _search(listing: Listing, term: str, columns: Mapping[str, Column]) -> str:
         sql = f"strftime('%Y-%m-%dT%H:%M:%S', {sql}, 'unixepoch', 'localtime')"
     if column.kind == "json":
         text = json.dumps(text, ensure_ascii=False)[1:-1]
-    if text.isascii():  # LIKE folds the case of ASCII alone
+    if text.isascii() and "\0" not in text:  # LIKE folds the case of ASCII alone, and ends at a NUL
         pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return f"{sql} LIKE {listing.bind(f'%{pattern}%')} ESCAPE '\\'"
     return f"INSTR(casefold({sql}), {listing.bind(text.casefold())}) > 0"

@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["CONTROL_MEANINGS", "MEANINGS", "NODE_MEANINGS"]
 
 MEANINGS = {
-    "model": "A model that a plugin ships, or a file or folder in the model folders; null is the setting `model`.",
-    "model_type": "Which kind is meant, if a name could be several.",
+    "model": "A stored model, one that a plugin ships, or a file or folder in the model folders; null is the setting `model`.",
+    "model_type": "Which kind is meant, if a name could be several: `model` a stored one, `checkpoint` a file, `diffusers` a folder.",
     "size": "The side of a window, and of the image unless `width` and `height` are given; null is the model's own. Windows are of whole multiples of 8, images of any size.",
     "vae": "A named VAE instead of the model's own.",
     "inpainter": "The model that fills masks; null is the base model itself.",

@@ -106,6 +106,7 @@ def test_a_full_queue_is_429(still):
     assert answer.status == 429
     assert answer.json["errors"][0]["title"] == "TooManyRequestsError"
     assert answer.details[0].startswith("Too many requests.")
+    assert int(answer.headers["Retry-After"]) >= 1
 
 
 @pytest.mark.parametrize("uuid", ["0" * 32, "nope", "%00", "a'b", "ü".encode().hex()])
