@@ -90,10 +90,13 @@ class PonyJobStore:
             row.outputs = len(images)
             row.plan = plan_text(plan)
 
-    def fail(self, uuid: str, *, message: str) -> None:
-        """Record why there are no pictures."""
+    def fail(self, uuid: str, *, message: str, plan: Plan | None = None) -> None:
+        """Record why there are no pictures, and the plan with what the engine noted in it."""
         with db_session(immediate=True):
-            _fail(self._row(uuid), message)
+            row = self._row(uuid)
+            _fail(row, message)
+            if plan is not None:
+                row.plan = plan_text(plan)
 
     def withdraw(self, uuid: str, *, message: str) -> bool:
         """End a job that still waits, as `fail` does; False when it does not wait (any more)."""

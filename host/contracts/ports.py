@@ -52,8 +52,8 @@ class JobStore(Protocol):
     def finish(self, uuid: str, *, images: tuple[str, ...], plan: Plan) -> None:
         """Record the pictures, and the plan with what the engine noted in it."""
 
-    def fail(self, uuid: str, *, message: str) -> None:
-        """Record why there are no pictures."""
+    def fail(self, uuid: str, *, message: str, plan: Plan | None = None) -> None:
+        """Record why there are no pictures, and the plan with what the engine noted in it."""
 
     def withdraw(self, uuid: str, *, message: str) -> bool:
         """End a job that still waits, as `fail` does; False when it does not wait (any more)."""

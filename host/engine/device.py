@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,11 +66,14 @@ def dtype_of(precision: Precision) -> torch.dtype:
 
 
 def free_cache() -> None:
-    """Give memory that torch holds but does not use back to the devices."""
+    """Give memory that torch holds but does not use back to the devices, and what the heap holds to the system."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # glibc alone has it, see malloc_trim(3)
+        trim(0)
 
 
 @contextmanager
@@ -88,4 +93,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     # the CPU allocator and MPS raise plain RuntimeErrors
     text = str(error)
-    return "DefaultCPUAllocator" in text or "out of memory" in text
+    # oneDNN says no more than this when it cannot allocate
+    return any(
+        words in text for words in ("DefaultCPUAllocator", "out of memory", "could not create a primitive")
+    )

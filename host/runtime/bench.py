@@ -30,6 +30,7 @@ _REPORT_S = 0.1  # between two StepProgress events
 _RATE_WINDOW_S = 5.0
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
 
 
 class Rate:
@@ -176,6 +177,10 @@ class JobBench:
                 yield
             finally:
                 self._relief = None
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Have a step done, by a thread that can be relied on."""
+        return self._machine.hands.do(work)
 
     def relieve(self) -> str | None:
         """Free the device of models that can go, and say which; None if there are none."""

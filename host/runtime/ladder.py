@@ -30,9 +30,10 @@ def climb(step: Step, bench: JobBench, attempt: Callable[[], Frame]) -> Frame:
     Raises OutOfMemoryError with all that was tried when the last rung does not hold either.
     """
     mark = bench.mark()
-    done = _tried(attempt)
+    done = _tried(attempt, bench)
     if isinstance(done, Frame):
         return done
+    from ..engine.device import free_cache
     from ..engine.relief import Rung
 
     climbed: list[Rung] = []
@@ -41,6 +42,7 @@ def climb(step: Step, bench: JobBench, attempt: Callable[[], Frame]) -> Frame:
         if rung is not Rung.OFFLOAD and not isinstance(step, DRAWING):
             continue
         gc.collect()  # what the failed attempt had on the device may hang in cycles
+        free_cache()
         what = bench.relieve() if rung is Rung.OFFLOAD else _WORDS[rung.value]
         if what is None:
             continue
@@ -49,7 +51,7 @@ def climb(step: Step, bench: JobBench, attempt: Callable[[], Frame]) -> Frame:
         bench.back_to(mark)
         bench.say_eased(step.why, what)
         with bench.eased(frozenset(climbed)):
-            done = _tried(attempt)
+            done = _tried(attempt, bench)
         if isinstance(done, Frame):
             return done
     tried = f" This was tried before: {'; '.join(said)}." if said else ""
@@ -64,10 +66,10 @@ _WORDS = {
 }
 
 
-def _tried(attempt: Callable[[], Frame]) -> Frame | str:
+def _tried(attempt: Callable[[], Frame], bench: JobBench) -> Frame | str:
     """Give the frame, or the words of the error; the error itself would keep alive what filled the device."""
     try:
-        return attempt()
+        return bench.do(attempt)
     except Exception as error:
         # torch's own class is known by its name, so that torch is not imported to look
         if isinstance(error, OutOfMemoryError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..contracts.models import ModelSpec, Precision, Role
 from ..contracts.protocols import HostView, LoadedModel, Loader
 from ..errors import WeightsError
+from .hands import Hands
 from .limits import limited, usable_ram_bytes
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Machine:
 
         self.device = device
         self.memo = Memo()
+        self.hands = Hands()
         self._drew: ModelSpec | None = None
         self._host = host
         self._loaders: dict[str, Loader] = {}
@@ -111,6 +113,7 @@ class Machine:
                 try:
                     yield machine
                 finally:
+                    machine.hands.close()
                     machine.memo.clear()
                     machine.pool.close()
 

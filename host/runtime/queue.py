@@ -209,7 +209,7 @@ class Dispatcher:
             case Finished(images=images):
                 self._out.store.finish(active.job.uuid, images=images, plan=done.plan)
             case Failed(message=message):
-                self._out.store.fail(active.job.uuid, message=message)
+                self._out.store.fail(active.job.uuid, message=message, plan=done.plan)
         self._over(active, done.outcome)
 
     def _over(self, active: _Active, outcome: Event) -> None:

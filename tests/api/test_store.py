@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 from stretto.api.entities import open_database
-from stretto.api.history import find
+from stretto.api.history import HISTORY_COLUMNS, find, history
+from stretto.api.listing import listing_of
 from stretto.api.store import PonyJobStore, database_file
 from stretto.host.contracts.ports import JobStatus
 from stretto.host.errors import NotFoundError, TooManyRequestsError
@@ -76,6 +77,15 @@ def test_withdraw_ends_only_what_waits(store, records):
     assert store.withdraw(working.uuid, message="stopped") is False
     assert store.withdraw("nobody", message="stopped") is False
     assert find(records, waiting.uuid, 0).error == "stopped"
+
+
+def test_a_failed_job_keeps_what_was_noted_in_its_plan(store, records):
+    kept = store.add(job(), limit=1)
+    store.claim()
+    store.fail(kept.uuid, message="no room", plan=PLAN.with_note("the memory was full"))
+    page, _ = history(records, listing_of({}, HISTORY_COLUMNS), 0)
+    assert "the memory was full" in page
+    assert find(records, kept.uuid, 0).error == "no room"
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ class MemoryStore:
         with self._lock:
             self._set(uuid, status=JobStatus.COMPLETED, images=images, plan=plan)
 
-    def fail(self, uuid: Any, *, message: Any) -> None:
+    def fail(self, uuid: Any, *, message: Any, plan: Any = None) -> None:
         with self._lock:
-            self._set(uuid, status=JobStatus.ERROR, error=message)
+            self._set(uuid, status=JobStatus.ERROR, error=message, **({"plan": plan} if plan else {}))
 
     def withdraw(self, uuid: Any, *, message: Any) -> bool:
         with self._lock:
@@ -96,6 +96,7 @@ import time
 from pathlib import Path
 
 from stretto.host import Frame, ModelEvicted, Save, hookimpl
+from stretto.host.errors import OutOfMemoryError
 
 HERE = Path(__file__).parent
 
@@ -161,7 +162,12 @@ def pid(bench):
     bench.note(f"pid {os.getpid()} offline {os.environ['HF_HUB_OFFLINE']}")
 
 
-ACTS = {act.__name__: act for act in (quick, slow, deaf, bad, rude, die, faint, freeze, speak, pid)}
+def full(bench):
+    bench.tick("playing", ticks=3)
+    raise OutOfMemoryError("no room for it; draw less")
+
+
+ACTS = {act.__name__: act for act in (quick, slow, deaf, bad, rude, die, faint, freeze, speak, pid, full)}
 """
 # A plugin that writes down what it hears in the parent, and is unwell when it hears of a failure.
 OBSERVER = """
