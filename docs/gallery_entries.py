@@ -46,6 +46,21 @@ ENTRIES = (
         {"prompt": "a red heart and a (blue star:1.4)", "seed": 5},
     ),
     _entry(
+        "negative",
+        "Negative prompts",
+        "A heart without further words, without red, and without blue.",
+        *({"prompt": "a heart", "seed": 7, "negative_prompt": avoided} for avoided in ("", "red", "blue")),
+    ),
+    _entry(
+        "noise",
+        "Offset noise",
+        "`noise_offset` 0, 0.1 and 0.3: other levels of dark and bright.",
+        *(
+            {"prompt": "a red heart above a blue square", "seed": 7, "noise_offset": offset}
+            for offset in (0, 0.1, 0.3)
+        ),
+    ),
+    _entry(
         "wide",
         "Larger than the model",
         "128 px windows over a wide canvas, blended at every step; each follows the whole prompt.",
@@ -172,12 +187,29 @@ ENTRIES = (
         "upscale",
         "Enlarging, and drawing over",
         "Twice as large by Lanczos; then drawn over, too.",
-        {"prompt": "a cat on a green background", "seed": 3, "outscale": 2, "upscale": "lanczos"},
+        {"prompt": "a red heart on a white background", "seed": 7, "outscale": 2, "upscale": "lanczos"},
         {
-            "prompt": "a cat on a green background", "seed": 3, "outscale": 2, "upscale": "lanczos",
+            "prompt": "a red heart on a white background", "seed": 7, "outscale": 2, "upscale": "lanczos",
             "upscale_diffusion": True, "upscale_diffusion_chunking_size": 0, "upscale_diffusion_strength": 0.2,
-            "upscale_diffusion_guidance_scale": 4,
+            "upscale_diffusion_guidance_scale": 2,
         },
+    ),
+    _entry(
+        "follow",
+        "Drawing over along the edges",
+        "Enlarged four times in two stages, each drawn over while a ControlNet follows its edges.",
+        {
+            "prompt": "a red heart on a white background", "seed": 7, "outscale": 4, "upscale": "lanczos",
+            "upscale_iterative": True, "upscale_diffusion": True, "upscale_diffusion_steps": 20,
+            "upscale_diffusion_strength": 0.2, "upscale_diffusion_guidance_scale": 2,
+            "upscale_diffusion_controlnet": "canny", "upscale_diffusion_chunking_size": 0,
+        },
+    ),
+    _entry(
+        "hand_over",
+        "Handing over to a refiner",
+        "The refiner (here the same model) takes the unfinished picture over after 60 % of the steps.",
+        {"prompt": "a dog on a yellow background", "seed": 9, "refiner": "starter", "refiner_start": 0.6},
     ),
     _entry(
         "iterations",

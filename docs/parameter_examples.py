@@ -9,6 +9,7 @@ __all__ = ["EXAMPLES", "Example"]
 
 HEART = {"prompt": "a red heart above a blue square", "seed": 7, "num_inference_steps": 20}
 CAT = {"prompt": "a cat on a green background", "seed": 3, "num_inference_steps": 20}
+WHITE = {"prompt": "a red heart on a white background", "seed": 7, "num_inference_steps": 20}
 CIRCLE = {"prompt": "a red circle on a white background", "seed": 3, "num_inference_steps": 20}
 BLUE = {"prompt": "a blue circle on a white background", "seed": 3, "num_inference_steps": 20}
 # Pictures that stand under docs/gallery/inputs; paths are the repository's.
@@ -107,7 +108,7 @@ EXAMPLES = {
     "outscale": _over("outscale", {**HEART, "upscale": "lanczos"}, 1, 2),
     "upscale_diffusion_strength": _over(
         "upscale_diffusion_strength",
-        {**CAT, "outscale": 2, "upscale": "lanczos", "upscale_diffusion": True, "upscale_diffusion_chunking_size": 0, "upscale_diffusion_guidance_scale": 4},
+        {**WHITE, "outscale": 2, "upscale": "lanczos", "upscale_diffusion": True, "upscale_diffusion_chunking_size": 0, "upscale_diffusion_guidance_scale": 2},
         0.1, 0.2, 0.4,
     ),
     "refiner_strength": _over("refiner_strength", {**HEART, "refiner": "starter"}, 0, 0.3, 0.6),
