@@ -16,8 +16,7 @@ from stretto.host.steps.dispatch import CoreSteps
 from .conftest import difference
 
 
-@pytest.mark.parametrize("model", ["tiny_sd1", "tiny_sdxl"])
-@pytest.mark.parametrize("scheduler", ["ddim", "eads"])
+@pytest.mark.parametrize(("model", "scheduler"), [("tiny_sd1", "eads"), ("tiny_sdxl", "ddim")])
 def test_a_prompt_beside_an_image(pairs: Any, picture: Any, model: str, scheduler: str) -> None:
     pair = pairs(model)
     bench = pair.ours.bench(scheduler=scheduler, seed=7)
