@@ -79,6 +79,11 @@ class Folders:
         """The model folders' parent."""
         return self.root / "models"
 
+    @property
+    def copies(self) -> Path:
+        """Copies of single-file checkpoints in diffusers' format, by content."""
+        return self.root / "cache" / "diffusers"
+
     def model_folder(self, kind: str) -> Path:
         """Give the folder of one of MODEL_FOLDERS."""
         return self.models / kind

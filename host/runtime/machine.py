@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,12 +84,16 @@ class Machine:
     """One device with its model pool; imports torch when it is opened."""
 
     def __init__(self, host: HostView, device: str) -> None:
+        from ..engine.copies import Copies
         from ..engine.pool import ModelPool, Place
 
         self.device = device
         self.memo = Memo()
         self.hands = Hands()
         self._drew: ModelSpec | None = None
+        self._note: Callable[[str], None] = lambda _text: None
+        self._copies = Copies(folder=host.folders.copies, mode=host.settings.cache_mode)
+        self._copies.sweep()
         self._host = host
         self._loaders: dict[str, Loader] = {}
         self.bound_bytes: int | None = None
@@ -130,6 +135,7 @@ class Machine:
             if self._drew not in (None, spec):
                 note(_SWITCHED[self.pool.place.switch_mode, self.device == "cpu"])
             self._drew = spec
+        self._note = note
         return self.pool.get(spec)
 
     def rest(self, *, job: bool = False) -> None:
@@ -147,7 +153,7 @@ class Machine:
         return f"{count} models keep their weights in RAM, and come to the device in groups or when they are used"
 
     def _load(self, spec: ModelSpec, device: str) -> LoadedModel:
-        loaded = self._loader_of(spec).load(spec, self.precision(spec.precision), device)
+        loaded = self._read(spec, device)
         if spec.difference is None:
             return loaded
         from ..engine.difference import add_difference
@@ -157,6 +163,26 @@ class Machine:
             for file in (spec.difference.model, spec.difference.base)
         )
         return add_difference(loaded, model, base)
+
+    def _read(self, spec: ModelSpec, device: str) -> LoadedModel:
+        """Load from a checkpoint's copy in the cache, or from the file, which then gets one if it should."""
+        precision = self.precision(spec.precision)
+        if not self._copies.wants(spec):
+            return self._loader_of(spec).load(spec, precision, device)
+        copy, name = self._copies.find(spec.weights, precision), spec.weights.name or spec.weights.path
+        if copy is not None:
+            try:
+                copied = replace(spec, weights=copy)
+                return replace(self._loader_of(copied).load(copied, precision, device), spec=spec)
+            except WeightsError as error:
+                self._note(f"the copy of '{name}' cannot be used ({error}); it is made anew")
+                self._copies.drop(copy)
+        loaded = self._loader_of(spec).load(spec, precision, device)
+        began = time.perf_counter()
+        kept = self._copies.keep(loaded, precision)
+        done = f"kept in {time.perf_counter() - began:.1f} s" if kept.path else f"not kept: {kept.why}"
+        self._note(f"cache_mode {self._copies.mode}: a copy of '{name}' in diffusers' format is {done}")
+        return loaded
 
     def _loader_of(self, spec: ModelSpec) -> Loader:
         offers = self._host.offers("loaders")

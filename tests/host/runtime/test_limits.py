@@ -9,7 +9,7 @@ import pytest
 import torch
 from stretto.host.runtime.limits import limited, usable_ram_bytes
 from stretto.host.runtime.machine import Machine
-from stretto.host.settings import Settings
+from stretto.host.settings import Folders, Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="allocations fail at a limit on Linux alone")
 LARGE = 3 * 2**30
@@ -30,6 +30,7 @@ def test_allocations_beyond_the_setting_fail_and_others_do_not() -> None:
     before = soft_limit()
     host: Any = SimpleNamespace(
         settings=Settings(memory_limit_bytes=taken_bytes() + LARGE // 2),
+        folders=Folders(Path("/nowhere")),
         publish=lambda _event: None,
         offers=lambda _kind: {},
     )

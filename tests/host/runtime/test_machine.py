@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +10,15 @@ from stretto.host.contracts.models import ModelSpec, Precision, Role, WeightFile
 from stretto.host.errors import WeightsError
 from stretto.host.runtime import limits
 from stretto.host.runtime.machine import Machine, offline, pool_budget_bytes
-from stretto.host.settings import Settings
+from stretto.host.settings import Folders, Settings
 
 
 def _host(offers: Any = None, **settings: Any) -> Any:
     return SimpleNamespace(
-        settings=Settings(**settings), publish=lambda _event: None, offers=lambda _kind: offers or {}
+        settings=Settings(**settings),
+        folders=Folders(Path("/nowhere")),
+        publish=lambda _event: None,
+        offers=lambda _kind: offers or {},
     )
 
 
