@@ -16,8 +16,8 @@ from stretto.host.settings import Folders, Settings
 from stretto.host.testing.fixtures import starter_path  # noqa: F401
 from stretto.plugins import starter
 
-REACH_PX = 2  # an edge this far off is the same edge
-PLACES = ((44, 46, 26), (80, 76, 34), (64, 64, 44))
+REACH_PX = 4  # an edge this far off is the same edge: half a cell of the latents that are drawn
+PLACES = ((44, 46, 26), (80, 76, 34), (56, 70, 28))  # of shapes in the sizes that the model knows
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,17 @@ def host(tmp_path_factory: pytest.TempPathFactory, starter_path: Any) -> Iterato
         yield opened
 
 
-def circle(x: int, y: int, radius: int) -> Image.Image:
+def outlined(shape: str, x: int, y: int, radius: int) -> Image.Image:
+    """Give a plain red circle, diamond or triangle."""
     image = Image.new("RGB", (128, 128), "white")
-    ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), fill=(220, 30, 30))
+    top, bottom, left, right = (x, y - radius), (x, y + radius), (x - radius, y), (x + radius, y)
+    if shape == "circle":
+        ImageDraw.Draw(image).ellipse((left[0], top[1], right[0], bottom[1]), fill=(220, 30, 30))
+    elif shape == "diamond":
+        ImageDraw.Draw(image).polygon([top, right, bottom, left], fill=(220, 30, 30))
+    else:
+        corners = [top, (right[0], bottom[1]), (left[0], bottom[1])]
+        ImageDraw.Draw(image).polygon(corners, fill=(220, 30, 30))
     return image
 
 
@@ -59,23 +67,40 @@ def draw(host: Host, **asked: Any) -> Image.Image:
 
 
 def test_edges_are_followed(host: Host) -> None:
+    """The edges that are drawn are those of the control image, far more than those of the prompt alone."""
     with_it, without = [], []
-    for seed, place in enumerate(PLACES):
-        wanted = circle(*place)
+    for seed, (shape, place) in enumerate(zip(("circle", "diamond", "triangle"), PLACES, strict=True)):
+        wanted = outlined(shape, *place)
         path = host.folders.inputs / f"{seed}.png"
         wanted.save(path)
         ref = ImageRef(path=str(path), width=128, height=128, mode="RGB", sha256="0")
-        with_it.append(overlap(draw(host, seed=seed, controlnet="canny", control_image=ref), wanted))
-        without.append(overlap(draw(host, seed=seed), wanted))
-    assert np.mean(with_it) > np.mean(without) + 0.15, (with_it, without)
+        asked = {"seed": seed, "prompt": f"a red {shape} on a white background", "num_inference_steps": 12}
+        with_it.append(overlap(draw(host, **asked, controlnet="canny", control_image=ref), wanted))
+        without.append(overlap(draw(host, **asked), wanted))
+    assert np.mean(with_it) >= 0.65, with_it
+    assert np.mean(with_it) >= 1.5 * np.mean(without), (with_it, without)
+
+
+def test_the_scale_says_how_closely(host: Host) -> None:
+    wanted = outlined("circle", *PLACES[1])
+    path = host.folders.inputs / "scaled.png"
+    wanted.save(path)
+    ref = ImageRef(path=str(path), width=128, height=128, mode="RGB", sha256="0")
+    asked = {"seed": 2, "num_inference_steps": 8, "controlnet": "canny", "control_image": ref}
+    none, half, full = (
+        overlap(draw(host, **asked, conditioning_scale=scale), wanted) for scale in (0.0, 0.5, 1.0)
+    )
+    assert none < half < full
 
 
 def test_a_scale_of_0_changes_nothing(host: Host) -> None:
     path = host.folders.inputs / "circle.png"
-    circle(*PLACES[0]).save(path)
+    outlined("circle", *PLACES[0]).save(path)
     ref = ImageRef(path=str(path), width=128, height=128, mode="RGB", sha256="0")
-    plain = draw(host, seed=1)
-    none = draw(host, seed=1, controlnet="canny", control_image=ref, conditioning_scale=0.0)
+    plain = draw(host, seed=1, num_inference_steps=4)
+    none = draw(
+        host, seed=1, num_inference_steps=4, controlnet="canny", control_image=ref, conditioning_scale=0.0
+    )
     assert np.abs(np.asarray(plain, np.int16) - np.asarray(none, np.int16)).max() <= 1
 
 
@@ -84,7 +109,7 @@ def test_what_is_enlarged_and_drawn_over_keeps_its_edges(host: Host) -> None:
     followed, free = [], []
     for seed, place in enumerate(PLACES[:2]):
         path = host.folders.inputs / f"small-{seed}.png"
-        wanted = circle(*place)
+        wanted = outlined("circle", *place)
         wanted.resize((64, 64), Image.Resampling.LANCZOS).save(path)
         asked = {
             "image": ImageRef(path=str(path), width=64, height=64, mode="RGB", sha256="0"), "strength": 0.0,

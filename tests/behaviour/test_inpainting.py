@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageDraw
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.fixtures import starter_path  # noqa: F401
+
+from training.starter.judge import load_judge, read_pictures
+from training.starter.world import COLOURS
 
 Draw = Callable[..., list[Image.Image]]
 
@@ -46,6 +50,8 @@ def draw(tmp_path_factory: pytest.TempPathFactory, starter_path: Any) -> Iterato
                     pictures.append(picture.convert("RGB"))
             return pictures
 
+        # so that the environment is the worker's before a test begins
+        drawn(prompt="x", num_inference_steps=1)
         yield drawn
 
 
@@ -79,6 +85,43 @@ def test_only_the_mask_changes_and_as_it_was_told(draw: Draw, red: Image.Image, 
     assert max(blueness(picture) for picture in pictures) > 50
 
 
+SCENES = (  # a figure and its ground, and what is asked for in its place
+    (("blue", "rectangle", "white"), "red", "circle"),
+    (("red", "ellipse", "yellow"), "blue", "square"),
+    (("purple", "ellipse", "green"), "white", "star"),
+)
+
+
+@pytest.mark.parametrize("inpainter", [None, "starter"])
+def test_the_judge_sees_what_was_asked_for_in_the_mask(
+    draw: Draw, middle: Image.Image, inpainter: str | None
+) -> None:
+    """By the inpainter that is found for the starter, and by the starter itself."""
+    for seed, ((colour, form, ground), wanted, kind) in enumerate(SCENES):
+        picture = Image.new("RGB", (128, 128), COLOURS[ground])
+        getattr(ImageDraw.Draw(picture), form)((36, 36, 92, 92), fill=COLOURS[colour])
+        (drawn,) = draw(
+            prompt=f"a {wanted} {kind} on a {ground} background", image=picture, mask=middle, strength=1.0,
+            seed=seed, num_inference_steps=12, inpainter=inpainter,
+        )  # fmt: skip
+        stays = np.asarray(middle) == 0
+        assert (np.asarray(drawn)[stays] == np.asarray(picture)[stays]).all()
+        pixels = torch.from_numpy(np.array(drawn)).permute(2, 0, 1)[None].float() / 255
+        (reading,) = read_pictures(load_judge(), pixels)
+        assert [(sight.kind, sight.colour) for sight in reading.sights] == [(kind, wanted)]
+        assert reading.ground == ground
+
+
+def test_the_starter_brings_an_inpainter(draw: Draw, red: Image.Image, middle: Image.Image) -> None:
+    """Found where nobody names one, and usable by its name."""
+    asked = {"prompt": "a blue circle on a white background", "image": red, "mask": middle, "strength": 1.0}
+    found, named, base = (
+        draw(num_inference_steps=6, inpainter=name, **asked)[0]
+        for name in (None, "starter-inpainting", "starter")
+    )
+    assert found.tobytes() == named.tobytes() != base.tobytes()
+
+
 def test_an_inverted_mask_keeps_the_middle(draw: Draw, red: Image.Image, middle: Image.Image) -> None:
     (picture,) = draw(
         prompt="a red circle on a green background", image=red, mask=middle, invert_mask=True, strength=1.0
@@ -98,6 +141,11 @@ def test_strength_says_how_much_of_the_mask_changes(
     )
     assert none.tobytes() == red.tobytes()
     assert blueness(red) < blueness(little) < blueness(full)
+
+
+def test_a_strength_of_0_gives_an_image_back(draw: Draw, red: Image.Image) -> None:
+    for picture in draw(prompt="a blue circle", image=red, strength=0.0, samples=2):
+        assert picture.tobytes() == red.tobytes()
 
 
 def test_a_part_of_a_larger_canvas_is_repainted_by_itself(draw: Draw, red: Image.Image) -> None:
