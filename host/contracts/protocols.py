@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..settings import Folders, Settings
 
 __all__ = [
-    "WITHHELD",
     "BackgroundRemover",
     "Bench",
     "Frame",

@@ -13,7 +13,7 @@ from ..errors import InvalidRequestError
 from ..hookspecs import hookimpl
 from .adapters import resolve_patches
 from .backgrounds import pick_remover
-from .canvas import Canvas, check_extent, lay_canvas
+from .canvas import check_extent, lay_canvas
 from .control import Drawer, control_source
 from .defaults import offer_of, refuse_unsupported, with_offer, with_stored
 from .draft import Draft
@@ -74,14 +74,10 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     scheduler, multi_scheduler = pick_schedulers(draft, studio.windows)
     vae, vae_name = pick_vae(draft)
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
-    over = Drawer(family=studio.finish.weights.family, offer=None) if studio.finish.weights else None
-    stages = _stages(draft, canvas, prompts, over)
+    stages = _stages(studio, prompts)
     blame = partial(draft.fault, cutting(request))
     remover = pick_remover(draft.host, blame) if drawing.cuts_out() else None
-    check_seamless(draft, canvas)
-    check_extent(draft, canvas, studio.windows)
-    check_repeats(request, draft.weights, draft.fault)
-    check_filler(draft, drawing.drawn(), stages)
+    _check(studio, drawing, stages)
     checker = resolve_checker(request, draft.host, draft.fault, draft.notes.append)
     if draft.faults:
         raise InvalidRequestError(draft.faults)
@@ -136,9 +132,17 @@ def _drawing(studio: Studio, prompts: Words, seed: int) -> Drawing:
     return draw_nodes(studio, prompts, seed)
 
 
-def _stages(
-    draft: Draft, canvas: Canvas, prompts: tuple[str, str], over: Drawer | None
-) -> tuple[UpscaleStage, ...]:
+def _check(studio: Studio, drawing: Drawing, stages: tuple[UpscaleStage, ...]) -> None:
+    draft, canvas = studio.draft, studio.canvas
+    check_seamless(draft, canvas)
+    check_extent(draft, canvas, studio.windows)
+    check_repeats(draft.request, draft.weights, draft.fault)
+    check_filler(draft, drawing.drawn(), stages)
+
+
+def _stages(studio: Studio, prompts: tuple[str, str]) -> tuple[UpscaleStage, ...]:
+    draft, canvas, refiner = studio.draft, studio.canvas, studio.finish.weights
+    over = None if refiner is None else Drawer(family=refiner.family, offer=None)
     place = Place(
         width=canvas.width,
         height=canvas.height,
