@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from argon2 import PasswordHasher
 from stretto.api.passwords import MAX_PASSWORD, generated, hashed, matches, outdated
 
@@ -33,3 +36,11 @@ def test_other_parameters_are_outdated():
 def test_generated_passwords_differ():
     assert len({generated() for _ in range(9)}) == 9
     assert len(generated()) == 20
+
+
+def test_a_storm_of_logins_takes_two_threads():
+    known = hashed("x")
+    with ThreadPoolExecutor(12) as callers:
+        assert all(callers.map(lambda _: matches(known, "x"), range(24)))
+    own = [thread for thread in threading.enumerate() if thread.name.startswith("passwords")]
+    assert 1 <= len(own) <= 2
