@@ -67,23 +67,30 @@ def settings_command(place: Place, *, changes: tuple[tuple[str, Any], ...], as_j
 
 
 def _changed(place: Place, changes: dict[str, Any]) -> Settings:
-    from functools import partial
-
     from filelock import FileLock, Timeout
     from stretto.host.errors import ConfigurationError
-    from stretto.host.planning.safety import unchecked
+    from stretto.host.runtime.host import Host
+    from stretto.host.settings import Settings
 
     from ..entities import open_database, torn_said
+    from ..misfits import find_misfits
     from ..serve import LOCK_NAME
     from ..settings_store import SettingsStore
     from ..store import database_file
 
     root = place.folders.root
     root.mkdir(parents=True, exist_ok=True)
-    file, check = database_file(root), partial(unchecked, folders=place.folders)
+    file = database_file(root)
     try:
-        with FileLock(root / LOCK_NAME, timeout=0), torn_said(file), closing(open_database(file)) as records:
-            return SettingsStore(records).change(changes, misfits=check)
+        with (
+            FileLock(root / LOCK_NAME, timeout=0),
+            torn_said(file),
+            closing(open_database(file)) as records,
+            Host.open(place.folders, Settings(), plugins_file=place.plugins_file) as host,
+        ):
+            return SettingsStore(records).change(
+                changes, misfits=lambda given: find_misfits(host, records, given)
+            )
     except Timeout as error:
         raise ConfigurationError(
             f"a server runs on {root}; change its settings by POST /api/settings, or stop it first"

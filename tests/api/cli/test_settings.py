@@ -58,3 +58,10 @@ def test_a_running_server_keeps_its_own(data_dir, capsys):
     with FileLock(data_dir / LOCK_NAME):
         assert run(["settings", "--set", "switch_mode=unload"]) == 1
     assert "POST /api/settings" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_here_is_refused(capsys, starter_path):
+    assert run(["settings", "--set", "model=nope"]) == 2
+    assert "model: " in capsys.readouterr().err
+    assert run(["settings", "--set", "model=starter"]) == 0
+    assert shown(capsys)["model"] == "starter"

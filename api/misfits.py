@@ -1,0 +1,29 @@
+"""What is wrong with settings beyond their types and ranges: they name what is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from stretto.host.errors import BadRequestError, Fault, NotFoundError
+from stretto.host.planning.safety import unchecked
+
+from .models import find_model
+
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
+
+    from .entities import Records
+
+__all__ = ["find_misfits"]
+
+
+def find_misfits(host: Host, records: Records, given: Mapping[str, object]) -> Iterator[Fault]:
+    """Find a model and a safety checker that are not here, without which every invocation would be refused."""
+    yield from unchecked(given, host.folders)
+    name = given.get("model")
+    if isinstance(name, str) and find_model(records, name) is None:
+        try:
+            host.resolve_model(name, kinds=("diffusers", "checkpoint"))
+        except (BadRequestError, NotFoundError) as error:
+            yield Fault(field="model", message=str(error))
