@@ -25,7 +25,8 @@ def invoke(call: Call) -> Reply:
     inbox = ImageInbox(folders, services.host.settings, (folders.images, folders.inputs))
     body = call.body()
     plan = plan_body(body, inbox, planner(services.host, services.store.records, body))
-    return Data(ticket(services.host.submit(plan, call.user.id)))
+    job = services.host.submit(plan, call.user.id)
+    return Data(ticket(job), headers=(("Location", f"/api/invocation/{job.uuid}"),))
 
 
 def list_invocations(call: Call) -> Reply:

@@ -29,8 +29,10 @@ def picture(width, height):
 
 
 def test_an_invocation_is_queued_and_durable(still):
-    found = invoke(still).data
+    answer = invoke(still)
+    found = answer.data
     assert found == {"status": "queued", "uuid": found["uuid"]}
+    assert still.client.get(answer.headers["Location"]).data == found
     assert HEX.fullmatch(found["uuid"])
     assert still.store.waiting() == 1
     assert still.client.get(f"/api/invocation/{found['uuid']}").data == found
