@@ -23,7 +23,10 @@ COMMANDS = {
     "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
     "users": ("users:users_group", "Say who may log in, and as what; a running server knows at once."),
     "serve": ("serve:serve_command", "Serve the JSON API until Ctrl-C or SIGTERM."),
-    "settings": ("settings:settings_command", "Show the settings, and change them while no server runs on the same data."),
+    "settings": (
+        "settings:settings_command",
+        "Show the settings, and change them while no server runs on the same data.",
+    ),
 }
 
 FAILED = 1
