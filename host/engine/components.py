@@ -13,7 +13,7 @@ from ..errors import UnsupportedError, WeightsError
 from .convolution import read_in_place
 from .lean import make_lean
 
-__all__ = ["CELL_PX", "Shapes", "check_draws", "is_sdxl", "settle", "shapes", "size_bytes"]
+__all__ = ["CELL_PX", "Shapes", "check_draws", "home_of", "is_sdxl", "settle", "shapes", "size_bytes"]
 
 CELL_PX = 8  # pixels along one side of a latent cell, in every family that we draw with
 
@@ -43,8 +43,19 @@ def shapes(model: LoadedModel) -> Shapes:
         unet_channels=model.unet.config.in_channels,
         unet_dtype=weight.dtype,
         vae_dtype=next(model.vae.parameters()).dtype,
-        device=model.unet.device,  # where it computes, even if its weights are elsewhere
+        device=home_of(model.unet),
     )
+
+
+def home_of(network: Any) -> torch.device:
+    """Say where a network computes, even if its weights are elsewhere because it is offloaded in groups.
+
+    diffusers' own `device` looks at every module of a network, which takes as long as a small one's layers.
+    """
+    at: torch.device = next(network.parameters()).device
+    if at.type == "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        at = network.device
+    return at
 
 
 def check_draws(model: LoadedModel) -> Shapes:

@@ -11,7 +11,7 @@ import torch
 
 from ..contracts.plan import Chunking
 from ..geometry import Window, feather, windows
-from .components import CELL_PX
+from .components import CELL_PX, home_of
 from .seamless import Axes, seamless, wrapped_cells
 
 __all__ = ["Mosaic", "batches", "decode", "encode", "in_calls", "lay_windows", "mosaic_of", "noise", "offset"]
@@ -52,7 +52,7 @@ def encode(vae: Any, pixels: torch.Tensor, generator: torch.Generator, tile: Axe
     """
     weight = next(vae.parameters())
     height, width = pixels.shape[-2:]
-    pixels = pixels.to(vae.device, weight.dtype)
+    pixels = pixels.to(home_of(vae), weight.dtype)
     with _tiles(vae, (height, width)), _wrapping(vae, (height // CELL_PX, width // CELL_PX), tile) as margin:
         around = wrapped_cells(pixels, (margin[0] * CELL_PX, margin[1] * CELL_PX), tile)
         posterior = vae.encode(around).latent_dist
@@ -71,7 +71,7 @@ def decode(vae: Any, latents: torch.Tensor, tile: Axes = _UNTILED) -> torch.Tens
     """
     weight = next(vae.parameters())
     centre, spread = _statistics(vae)
-    home = vae.device  # a network that is offloaded in groups computes elsewhere than its weights are
+    home = home_of(vae)
     scaled = (latents * spread.to(latents.device) + centre.to(latents.device)).to(home, weight.dtype)
     height, width = (side * CELL_PX for side in latents.shape[-2:])
     together = max(1, _VAE_LIMIT_PX[home.type] // (height * width))
@@ -117,7 +117,7 @@ def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
 def _tiles(vae: Any, size_px: tuple[int, int]) -> Iterator[None]:
     """Let the VAE work in overlapping tiles while the picture is large: memory no longer grows with it."""
     # tiles that are on already are smaller: the device was full
-    if vae.use_tiling or size_px[0] * size_px[1] <= _VAE_LIMIT_PX[vae.device.type]:
+    if vae.use_tiling or size_px[0] * size_px[1] <= _VAE_LIMIT_PX[home_of(vae).type]:
         yield
         return
     before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from ..contracts.models import ModelSpec, Role, WeightFile
 from ..contracts.plan import Control, Follower, Node, Preprocessing
 from ..contracts.protocols import Bench, LoadedModel, Preprocessor
+from ..engine.components import home_of
 from ..engine.conditioning import Conditions
 from ..engine.control import Controls, Guide, folded
 from ..engine.fitting import cut, fill_up, flat, lay, open_image
@@ -33,7 +34,7 @@ def controlled(
     """
     networks = [_network(control.weights, model, bench) for control in node.controls]
     pictures = torch.cat([_cells(control, node, bench) for control in node.controls], dim=1)
-    pictures = pictures.repeat(bench.plan.samples, 1, 1, 1).to(model.unet.device)
+    pictures = pictures.repeat(bench.plan.samples, 1, 1, 1).to(home_of(model.unet))
     beside = pictures if mosaic.beside is None else torch.cat([mosaic.beside, pictures], dim=1)
     controls = Controls(
         guides=tuple(
@@ -56,7 +57,7 @@ def following(
     guide = Guide(network=_network(control.weights, model, bench), scale=control.scale)
     seen = _processed(control.preprocessing, picture, bench)
     controls = Controls(guides=(guide,), unet_channels=model.unet.config.in_channels)
-    beside = folded(to_pixels([seen]) / 2 + 0.5).to(model.unet.device)
+    beside = folded(to_pixels([seen]) / 2 + 0.5).to(home_of(model.unet))
     return replace(guides, controls=controls), replace(mosaic, beside=beside)
 
 

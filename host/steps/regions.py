@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..contracts.plan import Node, Plan
 from ..contracts.protocols import Bench, LoadedModel
 from ..contracts.refining import Refining
-from ..engine.components import CELL_PX
+from ..engine.components import CELL_PX, home_of
 from ..engine.conditioning import Conditions, conditions
 from ..engine.latents import Mosaic, lay_windows
 from ..engine.regions import Regions, lay_regions
@@ -24,7 +24,7 @@ def lay_node(
     `refining` says how a refiner that goes on with it is guided.
     """
     plan, size_px = bench.plan, canvas_px(node)
-    device, chunking = model.unet.device, plan.chunking(node)
+    device, chunking = home_of(model.unet), plan.chunking(node)
     if not node.regions:
         return lay_windows(size_px, chunking, device)
     canvas = size_px[0] // CELL_PX, size_px[1] // CELL_PX
