@@ -34,7 +34,7 @@ COMPANIONS: Final[dict[str, Companion]] = {
     "loha": Companion(place="pastel-loha", train=train_loha, steps=400),
     "word": Companion(place="zog-word", train=train_word, steps=250),
     "controlnet": Companion(place="canny-controlnet", train=train_controlnet, steps=800),
-    "inpainting": Companion(place="inpainting-unet", train=train_inpainting, steps=5000),
+    "inpainting": Companion(place="inpainting-unet", train=train_inpainting, steps=6500),
 }
 
 
