@@ -13,13 +13,13 @@ from stretto.host.errors import Fault, did_you_mean
 from .enlargements import stages_of
 from .fields import shown
 from .layers import nodes_of
+from .units import controls_of
 
 __all__ = ["RENAMED", "UNREAD", "WORDS", "Reading", "read_aliases"]
 
 # other releases' words -> ours; the word itself wins when both are there
 RENAMED = {
     "checkpoint": "model",
-    "control_images": "controlnets",
     "inference_steps": "num_inference_steps",
     "refiner_denoising_strength": "refiner_strength",
     "tiling_size": "size",
@@ -137,6 +137,13 @@ def _blend(word: str, reading: Reading) -> None:
         )
 
 
+def _follow(word: str, reading: Reading) -> None:
+    """Read `control_images` as `controlnets`."""
+    reading.given[word], unread = controls_of(word, reading.given[word])
+    reading.notes += unread
+    _rename(word, "controlnets", reading)
+
+
 def _enlarge(word: str, reading: Reading) -> None:
     """Read `upscale` and `upscale_steps` where they are objects, one a stage."""
     value = reading.given[word]
@@ -172,6 +179,7 @@ def _place(word: str, reading: Reading) -> None:
 MEANT: dict[str, Callable[[str, Reading], None]] = {
     "tiling_unet": _one_window,
     **dict.fromkeys(BLEND_WORDS, _blend),
+    "control_images": _follow,
     "upscale_steps": _enlarge,
     "upscale": _enlarge,
     "layers": _place,

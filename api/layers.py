@@ -10,6 +10,7 @@ from stretto.host.errors import Fault, did_you_mean
 
 from .fields import shown
 from .nodes import ALIASES
+from .units import controls_of
 
 __all__ = ["Layers", "nodes_of"]
 
@@ -41,6 +42,7 @@ def nodes_of(value: object) -> Layers:
             layers.notes.append(f"'layers[{i}]' was left out: it is hidden, and no ControlNet follows it")
             continue
         layers.origins[f"nodes[{len(nodes)}]"] = f"layers[{i}]"
+        layers.origins[f"nodes[{len(nodes)}].controlnets"] = f"layers[{i}].control_units"
         nodes.append(_node(f"layers[{i}]", item, layers) if isinstance(item, Mapping) else item)
     layers.nodes = nodes
     return layers
@@ -56,8 +58,9 @@ def _node(path: str, item: Mapping[str, object], layers: Layers) -> dict[str, ob
     node: dict[str, object] = {key: value for key, value in layer.items() if key in KEPT}
     units = layer.get("control_units")
     if units is not None:
-        node |= {"controlnets": units, "control": True}
-        layers.notes.append(f"'{path}.control_units' was read as 'controlnets'")
+        controls, unread = controls_of(f"{path}.control_units", units)
+        node |= {"controlnets": controls, "control": True}
+        layers.notes += [f"'{path}.control_units' was read as 'controlnets'", *unread]
     visibility = layer.get("visibility", VISIBILITIES[0])
     if visibility not in VISIBILITIES:
         near = f"; {did_you_mean(visibility[:60], VISIBILITIES)}" if isinstance(visibility, str) else ""

@@ -121,6 +121,7 @@ def _others() -> Iterator[tuple[str, str]]:
             yield f"`{word}`", f"`{RENAMED[word]}`"
         elif word in UNREAD:
             yield f"`{word}`", f"nothing: {UNREAD[word]}"
+    yield "`control_images`", "`controlnets`"
     yield "`tiling_unet`", "false: `chunking_size` 0; true: what is done anyway"
     yield (
         "`tiling_mask_type`, `chunking_mask_type`",

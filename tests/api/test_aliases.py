@@ -140,7 +140,7 @@ BLAMED = [
     ({"layers": [{"visibility": "hidden"}, {"image": 4}]}, "layers[1].image", "is not a data URI"),
     (
         {"layers": [{"control_units": [{"scale": "x", "controlnet": "canny"}]}]},
-        "layers[0].controlnets[0].scale",
+        "layers[0].control_units[0].scale",
         "x",
     ),
 ]
@@ -184,6 +184,19 @@ def test_layers_are_nodes(inbox):
         "'layers[2].visibility' denoised was read as 'infer'",
         "'layers[2].ip_adapter_scale' does nothing here",
     )
+
+
+def test_control_images_are_controlnets(inbox):
+    unit = {"controlnet": "canny", "conditioning_scale": 0.4, "process": False, "fit": "cover", "end": None}
+    request = parse_invocation({"control_images": unit}, inbox)
+    (control,) = request.controlnets
+    assert (control.controlnet, control.scale, control.process, control.end) == ("canny", 0.4, False, 1.0)
+    assert request.notes == (
+        "'control_images[0].fit' does nothing here",
+        "'control_images' was read as 'controlnets'",
+    )
+    assert "control_images[0].scale" in faults({"control_images": [{**unit, "scale": "x"}]}, inbox)
+    assert "control_images[0].image" in faults({"control_images": [{**unit, "control_image": 4}]}, inbox)
 
 
 def test_a_word_of_ours_is_never_an_alias():
