@@ -16,26 +16,26 @@ from .report import Row
 
 __all__ = ["enlarging"]
 
-SIDE_PX = 2048
+SIDE_PX, AMOUNT = 2048, 4
 BOUND_GB = 2.5
 POLL_S = 0.05
 
 
 def enlarging(out: Path) -> list[Row]:
     """Measure both; a whole picture by a network of Real-ESRGAN's size would take a CPU hours, and every tile is alike."""
-    return [_whole(out, amount) for amount in (2, 4)] + [_tile(out)]
+    return [_whole(out), _tile(out)]
 
 
-def _whole(out: Path, amount: int) -> Row:
+def _whole(out: Path) -> Row:
     """Run `stretto invoke` on a picture that it only enlarges; gives the peak of the command and its children."""
     from PIL import Image
 
-    data_dir = out / f"enlarging-{amount}"
+    data_dir = out / "enlarging"
     make_tiny_esrgan(data_dir / "models" / "upscaler" / "small.pth")
     picture = out / "large.png"
     Image.radial_gradient("L").resize((SIDE_PX, SIDE_PX)).convert("RGB").save(picture)
     asked = {
-        "image": picture, "strength": 0, "chunking_size": 0, "outscale": amount, "upscale": "small.pth",
+        "image": picture, "strength": 0, "chunking_size": 0, "outscale": AMOUNT, "upscale": "small.pth",
         "intermediates": False,
     }  # fmt: skip
     command = [str(Path(sys.executable).parent / "stretto"), "invoke", "a picture", "--out", str(out)]
@@ -51,7 +51,7 @@ def _whole(out: Path, amount: int) -> Row:
     if running.returncode:
         raise RuntimeError(f"the command ended with {running.returncode}: {' '.join(command)}")
     return Row(
-        name=f"enlarging {SIDE_PX} px {amount} times",
+        name=f"enlarging {SIDE_PX} px {AMOUNT} times",
         value=peak / 1e9,
         bound=BOUND_GB,
         unit="GB",
@@ -80,7 +80,7 @@ def _tile(out: Path) -> Row:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak_kb = done.stdout.split()
     return Row(
-        name=f"a tile of {SIDE_PX} px 4 times",
+        name=f"a tile of {SIDE_PX} px {AMOUNT} times",
         value=int(peak_kb) * 1024 / 1e9,
         bound=BOUND_GB,
         unit="GB",
@@ -98,9 +98,9 @@ def main() -> None:
         read_network(Path(sys.argv[1]), "cpu"), Settings(tile=tile, overlap=0), Path(sys.argv[1])
     )
     before = Image.new("RGB", (SIDE_PX, SIDE_PX), "grey")
-    after = Image.new("RGB", (4 * SIDE_PX, 4 * SIDE_PX), "grey")
+    after = Image.new("RGB", (AMOUNT * SIDE_PX, AMOUNT * SIDE_PX), "grey")
     began = time.perf_counter()
-    after.paste(network.upscale(before.crop((0, 0, tile, tile)), 4))
+    after.paste(network.upscale(before.crop((0, 0, tile, tile)), AMOUNT))
     print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
