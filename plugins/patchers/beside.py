@@ -164,10 +164,9 @@ def _hooks(layer: Any) -> list[Beside]:
 
 def _with(term: _Term, layer: Any, taken: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Add one term to what a layer gave; in place where the order in memory lets it."""
-    from torch.nn.functional import conv2d
-
     if term.down.ndim == CONVOLUTION:  # channels last, so that each pixel is a row
-        narrow = conv2d(taken, term.down, None, layer.stride, layer.padding, layer.dilation)
+        # what the layer itself calls, with borders as it sees them
+        narrow = layer._conv_forward(taken, term.down, None)  # noqa: SLF001 - it has no other name
         narrow, rows = narrow.movedim(1, -1), out.movedim(1, -1)
     else:
         narrow, rows = taken @ term.down.T, out

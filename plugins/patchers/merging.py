@@ -57,24 +57,28 @@ class WeightPatcher:
             raise _misfit(patch.file, model, groups, "it fits no layer")
         absent = [layer for part, layer in groups if (part, layer) not in layers]
         _tell(f"layers of '{patch.file.name or patch.file.path}' are not in the model", absent, note)
+        weights_at = next(model.unet.parameters()).device
+        # of a network that is offloaded in groups diffusers says where it computes
+        computes_at = getattr(model.unet, "device", weights_at)
         with ExitStack() as undo:
-            swaps = Swaps.on(next(model.unet.parameters()).device, undo)
+            swaps = Swaps.on(weights_at, undo)
             for place, factors in fitting.items():
                 try:
-                    _apply(layers[place], factors, patch.weight, swaps, for_good=place[0] != "unet")
+                    if computes_at.type == "cpu" and fits_beside(layers[place], factors):
+                        for_good = place[0] != "unet"
+                        stand_beside(layers[place], factors, patch.weight, undo, for_good=for_good)
+                    else:
+                        _merge(layers[place], factors, patch.weight, swaps)
                 except ValueError as error:
                     why = f"its layer '{place[1]}' does not fit: {error}"
                     raise _misfit(patch.file, model, groups, why) from error
             yield model
 
 
-def _apply(layer: Any, factors: Factors, strength: float, swaps: Swaps, *, for_good: bool) -> None:
+def _merge(layer: Any, factors: Factors, strength: float, swaps: Swaps) -> None:
     """Change a layer until `swaps` are undone; raises ValueError for factors of another shape."""
     from torch import no_grad
 
-    if fits_beside(layer, factors):
-        stand_beside(layer, factors, strength, swaps.undo, for_good=for_good)
-        return
     merge_pending(layer)
     ready = {name: value.to(layer.weight.device).float() for name, value in factors.items()}
     with no_grad():

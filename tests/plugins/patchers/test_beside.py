@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from stretto.host.catalog.probe import probe
 from stretto.host.contracts.models import Patch
+from stretto.host.engine.seamless import seamless
 from stretto.plugins.patchers import beside
 from stretto.plugins.patchers.merging import WeightPatcher
 
@@ -139,6 +140,27 @@ def test_what_depends_on_the_weight_comes_after_what_stands_beside(model, at_onc
         for _ in range(6):
             torch.testing.assert_close(given(model.unet["line"]), expected["line"], atol=5e-5, rtol=1e-5)
     assert torch.equal(model.unet["line"].weight, before)
+
+
+def test_borders_are_those_that_the_layer_sees(model, at_once, tmp_path):
+    """A seamless picture's convolutions look at the far end, and so does what stands beside them."""
+    patch, layer = lora(tmp_path), model.unet["conv"]
+    with seamless([model.unet], (True, False)):
+        expected = at_once(model, patch)["conv"]
+        with merged(model, patch):
+            torch.testing.assert_close(given(layer), expected, atol=2e-5, rtol=1e-5)
+    plain = at_once(model, patch)["conv"]
+    assert (expected - plain).abs().max() > 0.1
+
+
+def test_offloaded_networks_are_merged(model, tmp_path):
+    """Their weights lie on the CPU and compute elsewhere, as diffusers says in `device`."""
+    model.unet.device = torch.device("cuda")
+    pointer = model.unet["line"].weight.data_ptr()
+    with merged(model, lora(tmp_path)):
+        assert not any(model.unet[name]._forward_hooks for name in LAYERS)
+        assert model.unet["line"].weight.data_ptr() != pointer
+    assert model.unet["line"].weight.data_ptr() == pointer
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
