@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from stretto.host.contracts.events import ModelEvicted, ModelLoaded
+from stretto.host.contracts.events import ModelEvicted, ModelLoaded, ModelMoved
 from stretto.host.contracts.models import ModelSpec, Precision, Role, WeightFile, WeightKind
 from stretto.host.contracts.protocols import LoadedModel
 from stretto.host.engine.pool import ModelPool, Place
@@ -117,3 +118,82 @@ def test_what_loading_raises_passes():
     made = make(fail=[WeightsError("broken file")])
     with pytest.raises(WeightsError):
         made.pool.get(spec("a"))
+
+
+def drawn(made, *names, role=Role.BASE):
+    """Use models one after the other, each in a step of its own."""
+    for name in names:
+        made.pool.rest()
+        made.pool.get(replace(spec(name), role=role))
+
+
+def kinds(made):
+    return [(type(event).__name__, event.model) for event in made.told]
+
+
+def test_unload_lets_go_of_one_model_before_another_draws():
+    made = make(switch_mode="unload")
+    drawn(made, "a")
+    drawn(made, "net", role=Role.CONTROLNET)
+    drawn(made, "b")
+    assert made.pool.resident == (spec("b"),)
+    assert kinds(made)[2:] == [("ModelEvicted", "a"), ("ModelEvicted", "net"), ("ModelLoaded", "b")]
+    assert "switch_mode unload: 'b' works now" in made.told[2].why
+
+
+def test_offload_keeps_one_model_in_ram_while_another_draws():
+    """`meta` stands for a card: weights that are on it can be told from those that are not."""
+    made = make(device="meta", switch_mode="offload", idle_bytes=50 * KB)
+    drawn(made, "a", "b")
+    assert made.pool.offloaded == (spec("a"),)
+    assert (made.pool.size_bytes, made.pool.idle_bytes) == (10 * KB, 10 * KB)
+    moved = made.told[1]
+    assert isinstance(moved, ModelMoved)
+    assert (moved.model, moved.device, moved.size_bytes) == ("a", "cpu", 10 * KB)
+    back = made.pool.get(spec("a"))
+    assert next(back.unet.parameters()).device.type == "meta"
+    assert made.pool.offloaded == (spec("b"),)
+    assert made.loads == [spec("a"), spec("b")]  # nothing was read twice
+
+
+def test_what_is_offloaded_has_a_budget_of_its_own():
+    made = make(device="meta", switch_mode="offload", idle_bytes=15 * KB)
+    drawn(made, "a", "b", "c")
+    assert made.pool.resident == (spec("b"), spec("c"))
+    assert "budget for idle models" in made.told[-2].why
+
+
+@pytest.mark.parametrize("mode", ["offload", None])
+def test_on_the_cpu_and_without_a_mode_models_stay_where_they_are(mode):
+    made = make(switch_mode=mode)
+    drawn(made, "a", "b", "a")
+    assert kinds(made) == [("ModelLoaded", "a"), ("ModelLoaded", "b")]
+    assert made.pool.offloaded == ()
+
+
+def test_what_serves_the_model_at_work_is_not_put_aside():
+    made = make(device="meta", switch_mode="offload", budget=90 * KB, idle_bytes=50 * KB)
+    drawn(made, "checker", role=Role.SAFETY)
+    drawn(made, "a")
+    drawn(made, "net", role=Role.CONTROLNET)
+    assert made.pool.offloaded == ()
+    drawn(made, "b")
+    assert [one.weights.name for one in made.pool.offloaded] == ["a", "net"]
+
+
+def test_models_at_work_stay_whatever_the_budget():
+    made = make(budget=15 * KB)
+    made.pool.get(spec("a"))
+    for name in ("n", "m"):
+        made.pool.get(replace(spec(name), role=Role.CONTROLNET))
+    assert len(made.pool.resident) == 3
+    drawn(made, "a")
+    assert made.pool.resident == (spec("a"),)
+
+
+def test_relief_on_the_cpu_lets_go_of_what_is_not_at_work():
+    made = make(budget=90 * KB)
+    drawn(made, "a", "b")
+    assert made.pool.relieve() == 1
+    assert made.pool.resident == (spec("b"),)
+    assert made.pool.relieve() == 0

@@ -64,6 +64,24 @@ def test_a_plugin_that_raises_fails_its_job_by_name_and_the_worker_stays(
     assert "'observer' raised in observe" in caplog.text  # an unwell observer harms nobody
 
 
+def test_what_was_tried_when_memory_was_full_stands_in_the_record_of_the_job(
+    troupe: Any, plan_of: Any, stage: Any
+) -> None:
+    host, store = troupe
+    job = host.submit(plan_of("full"))
+    failed = store.until(job.uuid)
+    assert failed.status is ERROR
+    assert failed.error.startswith(
+        "no room for it; draw less This was tried before: the VAE works on one picture"
+    )
+    assert [note.split(": again, and ")[1] for note in failed.plan.notes] == [
+        "the VAE works on one picture at a time, in tiles of 256 px",
+        "one sample at a time, and guidance's two halves after each other",
+    ]
+    assert (stage.parent / "heard.txt").read_text().count(" StepEased\n") == 2
+    assert store.until(host.submit(plan_of("quick")).uuid).error is None
+
+
 def test_the_worker_is_offline_and_another_process(troupe: Any, plan_of: Any) -> None:
     host, store = troupe
     (note,) = store.until(host.submit(plan_of("pid")).uuid).plan.notes
