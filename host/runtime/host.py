@@ -227,6 +227,8 @@ class Host:
         from .bench import JobBench
         from .executor import conduct, failure
 
+        _check_writable(self.folders)
+
         def tell(event: Event) -> None:
             self._record(event)
             on_event(event)
@@ -306,6 +308,16 @@ def _make(folders: Folders) -> None:
             f"the data directory {folders.root} cannot be used ({error.strerror}: {error.filename}); "
             "name another one, in which you may write"
         ) from error
+
+
+def _check_writable(folders: Folders) -> None:
+    """Find out before a model is loaded that its pictures could not be kept."""
+    for folder in (folders.images, folders.intermediates):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"nobody may write to {folder}, where pictures are kept; make it writable, or name another "
+                "data directory"
+            )
 
 
 def _job(plan: Plan, user_id: int) -> Job:
