@@ -136,7 +136,7 @@ def _check(studio: Studio, drawing: Drawing, stages: tuple[UpscaleStage, ...]) -
     draft, canvas = studio.draft, studio.canvas
     check_seamless(draft, canvas)
     check_extent(draft, canvas, studio.windows)
-    check_repeats(draft.request, draft.weights, draft.fault)
+    check_repeats(draft.request, (draft.weights, studio.filler), draft.fault)
     check_filler(draft, drawing.drawn(), stages)
 
 

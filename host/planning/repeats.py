@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..contracts.models import Family, WeightFile, WeightKind
@@ -17,18 +17,19 @@ LAST_SEED = 2**53 - 1
 LAYERS = {Family.SD1: 12, Family.SD2: 23, Family.SDXL: 12}
 
 
-def check_repeats(request: InvocationRequest, weights: WeightFile, fault: Blame) -> None:
-    """Hold `iterations` against the seed and `clip_skip` against the model's text encoders."""
+def check_repeats(request: InvocationRequest, drawers: Iterable[WeightFile | None], fault: Blame) -> None:
+    """Hold `iterations` against the seed and `clip_skip` against the text encoders of the models that draw."""
     if request.seed is not None and request.seed + request.iterations - 1 > LAST_SEED:
         fault(
             "seed",
             f"{request.seed} leaves no seeds for {request.iterations} iterations, of which each takes the next; "
             f"lower it to {LAST_SEED + 1 - request.iterations}",
         )
-    deepest = deepest_skip(weights)
-    if request.clip_skip and deepest is not None and request.clip_skip > deepest:
-        called = weights.name or weights.path
-        fault("clip_skip", f"{request.clip_skip} is too much for '{called}'; at most {deepest} serves")
+    known = {file: deepest_skip(file) for file in drawers if file is not None and request.clip_skip}
+    for file, deepest in known.items():
+        if deepest is not None and request.clip_skip > deepest:
+            called = file.name or file.path
+            fault("clip_skip", f"{request.clip_skip} is too much for '{called}'; at most {deepest} serves")
 
 
 def deepest_skip(weights: WeightFile) -> int | None:

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from PIL import Image
 from stretto.host import Family, InvocationRequest, WeightFile, WeightKind
+from stretto.host.contracts.images import ImageRef
 from stretto.host.errors import InvalidRequestError
 from stretto.host.planning.build import build_plan
 from stretto.host.planning.estimate import progress_ticks
@@ -51,6 +53,14 @@ def test_a_layer_is_left_to_every_family(view: Any, model: str, deepest: int) ->
     assert plan_of(view, model=model, clip_skip=deepest).clip_skip == deepest
     words = fault_of(view, model=model, clip_skip=deepest + 1)["clip_skip"]
     assert words == f"{deepest + 1} is too much for '{model}'; at most {deepest} serves"
+
+
+def test_the_inpainter_reads_the_prompt_too(view: Any, tmp_path: Any) -> None:
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    ref = ImageRef(path=str(tmp_path / "mask.png"), width=64, height=64, mode="L", sha256="0")
+    asked = {"image": ref, "mask": ref, "inpainter": "xl.safetensors"}
+    assert plan_of(view, clip_skip=10, **asked).clip_skip == 10
+    assert "'xl.safetensors'" in fault_of(view, clip_skip=11, **asked)["clip_skip"]
 
 
 def test_a_folder_says_itself_how_many_layers_it_has(tmp_path: Any) -> None:
