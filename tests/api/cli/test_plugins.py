@@ -20,6 +20,7 @@ BUILT_IN = {
     "realesrgan",
     "backgrounds",
     "controls",
+    "faces",
 }
 
 
