@@ -52,7 +52,8 @@ def _paste(step: Paste, frame: Frame, bench: Bench) -> Frame:
     plan, node = bench.plan, step.node
     layers: tuple[Layer, ...] = frame.layers or (blank((plan.width, plan.height)),) * plan.samples
     at = (node.bounds.left, node.bounds.top)
-    exact = node.paste or node.paints
+    # a subject that was cut out has its own soft edge
+    exact = node.paste or node.paints or node.remove_background
     pictures = _as_opaque_as_given(node, frame.images)
     laid = tuple(
         laid_over(layer, picture, at, exact=exact) for layer, picture in zip(layers, pictures, strict=True)
