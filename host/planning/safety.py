@@ -17,6 +17,7 @@ from ..settings import Folders
 from .files import find_file
 
 __all__ = [
+    "fetching",
     "find_checker",
     "guarded",
     "missing_checker",
@@ -46,12 +47,17 @@ def missing_checker(folders: Folders) -> str | None:
     if find_checker(folders) is not None:
         return None
     folder = _folder(folders)
-    includes = " ".join(f"--include {name}" for name in (*SETTINGS, *WEIGHTS))
     return (
         f"the safety checker's weights are not here, so nothing would be checked; it needs {', '.join(SETTINGS)} and "
         f"{' or '.join(WEIGHTS)} in {folder}, for instance by: "
-        f"hf download {SOURCE} {includes} --local-dir {shlex.quote(str(folder))}"
+        f"{fetching(folders)}"
     )
+
+
+def fetching(folders: Folders) -> str:
+    """Give the command that fetches the weights; nothing is ever fetched without the user's doing so."""
+    includes = " ".join(f"--include {name}" for name in (*SETTINGS, *WEIGHTS))
+    return f"hf download {SOURCE} {includes} --local-dir {shlex.quote(str(_folder(folders)))}"
 
 
 def require_checker(folders: Folders, *, safe: bool) -> None:

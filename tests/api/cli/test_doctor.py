@@ -13,10 +13,11 @@ from stretto.api.cli.main import run
 from stretto.api.entities import open_database
 from stretto.api.settings_store import SettingsStore
 from stretto.api.store import database_file
+from stretto.host.testing.safety import make_tiny_safety_checker
 
 ROWS = {
     "python", "torch", "device", "dtype", "nvml", "onnxruntime", "tensorrt", "plugins", "model",
-    "model folders", "database", "disk",
+    "model folders", "database", "disk", "memory", "safety checker",
 }  # fmt: skip
 
 
@@ -104,3 +105,26 @@ def test_a_data_directory_that_cannot_be_made_is_found(
     assert rows["plugins"]["fix"] == "name another place with --data-dir"
     assert rows["disk"]["status"] == "broken"
     assert "--data-dir" in rows["disk"]["fix"]
+
+
+def test_how_models_share_the_memory(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data_dir.mkdir()
+    assert run(["settings", "--set", "switch_mode=unload", "--set", f"pool_budget_bytes={3 * 2**30}"]) == 0
+    capsys.readouterr()
+    found = _rows(capsys)["memory"]["found"]
+    assert found.startswith("switch_mode unload; models may take 3.0 GB of ")
+
+
+def test_the_safety_checker_is_needed_when_safe_is_on(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = _rows(capsys)["safety checker"]
+    assert (row["status"], row["needed"]) == ("absent", False)
+    assert "hf download" in row["fix"]
+    make_tiny_safety_checker(data_dir / "models" / "safety-checker", threshold=1.0)
+    assert run(["settings", "--set", "safe=true"]) == 0
+    capsys.readouterr()
+    row = _rows(capsys)["safety checker"]
+    assert (row["status"], row["needed"]) == ("ok", True)
+    (data_dir / "models" / "safety-checker" / "config.json").unlink()
+    assert _rows(capsys, status=1)["safety checker"]["status"] == "absent"
