@@ -86,7 +86,8 @@ def guide(
     Ho and Salimans 2022, https://arxiv.org/abs/2207.12598; both halves go through the UNet at once.
     """
     arguments = conditions.repeated(len(rows))
-    taken = torch.cat([rows, rows]) if conditions.guided else rows  # (1 or 2 * rows, 4, h, w)
+    avoiding = rows[conditions.apart] if isinstance(conditions, Mixed) else rows
+    taken = torch.cat([avoiding, rows]) if conditions.guided else rows  # (1 or 2 * rows, 4, h, w)
     taken = taken.to(conditions.tokens.dtype)
     if conditions.controls and moment:
         arguments |= conditions.controls.residuals(taken, t, arguments, moment)
@@ -94,5 +95,7 @@ def guide(
     noise: torch.Tensor = unet(taken, t, **arguments, return_dict=False)[0]
     if not conditions.guided:
         return noise.float()
-    negative, positive = noise.float().chunk(2)
+    negative, positive = noise[: len(avoiding)].float(), noise[len(avoiding) :].float()
+    if isinstance(conditions, Mixed):
+        negative = negative[conditions.of_row]
     return negative + conditions.guidance * (positive - negative)

@@ -8,7 +8,7 @@ predictions are averaged by weight, and the scheduler steps once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -46,11 +46,42 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """What guides a batch of windows of several regions; each window has `samples` rows."""
+    """What guides a batch of windows of several regions; each window has `samples` rows.
+
+    Regions that lie in one window share what is avoided there, if that is the same: it is predicted
+    once. `apart` are the rows that it is predicted for, and `of_row` says which of those is a row's.
+    """
 
     told: tuple[Conditions, ...]
     samples: int
+    arguments: dict[str, Any]  # the UNet's: rows apart by what is avoided, then all by what is drawn
+    apart: torch.Tensor  # (rows predicted for what is avoided,)
+    of_row: torch.Tensor  # (rows,)
     controls: Controls | None = None
+
+    @classmethod
+    def of(cls, told: Sequence[Conditions], places: Sequence[object], samples: int) -> Mixed:
+        """Lay out the UNet's arguments once, so that the UNet hears the same tensors at every step.
+
+        Rows of windows whose `places` are equal see the same latents.
+        """
+        each = [one.repeated(samples) for one in told]
+        if not told[0].guided:
+            arguments, none = _joined([each]), torch.zeros(0, dtype=torch.long)
+            return cls(tuple(told), samples, arguments, none, none)
+        negative, positive = ([_half(one, half) for one in each] for half in (0, 1))
+        apart: list[int] = []
+        of: list[int] = []
+        for index, (place, avoided) in enumerate(zip(places, negative, strict=True)):
+            same = (
+                k for k, own in enumerate(apart) if places[own] == place and _equal(negative[own], avoided)
+            )
+            of.append(next(same, len(apart)))
+            if of[-1] == len(apart):
+                apart.append(index)
+        arguments = _joined([[negative[own] for own in apart], positive])
+        home = told[0].tokens.device
+        return cls(tuple(told), samples, arguments, _rows(apart, samples, home), _rows(of, samples, home))
 
     @property
     def guided(self) -> bool:
@@ -69,16 +100,40 @@ class Mixed:
         return each.repeat_interleave(self.samples).view(-1, 1, 1, 1)
 
     def repeated(self, rows: int) -> dict[str, Any]:
-        """Give the UNet's arguments: all negative rows first, then all positive."""
+        """Give the UNet's arguments: negative rows first, then all positive."""
         assert rows == len(self.told) * self.samples  # noqa: S101 - the batch that this was made for
-        each = [told.repeated(self.samples) for told in self.told]
-        return {name: self._joined([one[name] for one in each]) for name in each[0]}
+        return dict(self.arguments)
 
-    def _joined(self, each: list[Any]) -> Any:
-        if isinstance(each[0], dict):
-            return {name: self._joined([one[name] for one in each]) for name in each[0]}
-        halves = [one.chunk(2 if self.guided else 1) for one in each]
-        return torch.cat([one[half] for half in range(len(halves[0])) for one in halves])
+
+def _half(arguments: dict[str, Any], half: int) -> dict[str, Any]:
+    return {
+        name: _half(value, half) if isinstance(value, dict) else value.chunk(2)[half]
+        for name, value in arguments.items()
+    }
+
+
+def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(
+        _equal(value, other[name]) if isinstance(value, dict) else torch.equal(value, other[name])
+        for name, value in one.items()
+    )
+
+
+def _joined(groups: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """Join the rows of several arguments, group by group."""
+    flat = [one for group in groups for one in group]
+    return {
+        name: _joined([[one[name] for one in flat]])
+        if isinstance(value, dict)
+        else torch.cat([one[name] for one in flat])
+        for name, value in flat[0].items()
+    }
+
+
+def _rows(windows: list[int], samples: int, home: torch.device) -> torch.Tensor:
+    """Give the rows of windows that have `samples` each."""
+    first = torch.tensor(windows, device=home).repeat_interleave(samples) * samples
+    return first + torch.arange(samples, device=home).repeat(len(windows))
 
 
 class Predict(Protocol):
@@ -99,6 +154,7 @@ class Regions:
     total: torch.Tensor
     tile: Axes
     beside: torch.Tensor | None = None  # channels that windows cut along with the latents
+    told: dict[tuple[tuple[int, Window], ...], Conditions | Mixed] = field(default_factory=dict)  # by batch
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -122,7 +178,7 @@ class Regions:
             rows = torch.cat(
                 [taken[index][self.regions[index].mosaic.cells(window)] for index, window in batch]
             )
-            told = _told([self.regions[index].told for index, _ in batch], len(latents))
+            told = self._told(batch, len(latents))
             rounds = self.regions[batch[0][0]].mosaic.rounds
             predicted = in_calls(rows, partial(predict, told=told, rounds=rounds))
             for (index, window), own in zip(batch, predicted.chunk(len(batch)), strict=True):
@@ -143,11 +199,21 @@ class Regions:
             window = some[0][1]
             yield from batches(some, latents, window.height * window.width)
 
+    def _told(self, batch: Sequence[tuple[int, Window]], samples: int) -> Conditions | Mixed:
+        key = tuple(batch)
+        if key not in self.told:
+            each = [self.regions[index].told for index, _ in batch]
+            alone = all(told is each[0] for told in each)
+            self.told[key] = (
+                each[0] if alone else Mixed.of(each, [self._place(*one) for one in batch], samples)
+            )
+        return self.told[key]
 
-def _told(each: Sequence[Conditions], samples: int) -> Conditions | Mixed:
-    if all(told is each[0] for told in each):
-        return each[0]
-    return Mixed(tuple(each), samples)
+    def _place(self, index: int, window: Window) -> tuple[int, ...]:
+        """Say where on the canvas a window of a region lies; those at one place see the same."""
+        area = self.regions[index].area
+        down, across = self.total.shape
+        return (area.top + window.top) % down, (area.left + window.left) % across
 
 
 def lay_regions(

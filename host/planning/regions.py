@@ -100,6 +100,11 @@ def _bounds(studio: Studio, asked: NodeRequest, path: str) -> Bounds | None:
     left, right = max(0, asked.x), min(canvas.width, asked.x + asked.w)
     top, bottom = max(0, asked.y), min(canvas.height, asked.y + asked.h)
     if left < right and top < bottom:
+        if right - left < min(canvas.size, canvas.width) or bottom - top < min(canvas.size, canvas.height):
+            draft.notes.append(
+                f"{path} is smaller than the {canvas.size} px of the model, so it is drawn with what is around it, "
+                "and its subject may be cut"
+            )
         return Bounds(left=left, top=top, right=right, bottom=bottom)
     draft.notes.append(
         f"{path}: {asked.x}, {asked.y} to {asked.x + asked.w}, {asked.y + asked.h} is outside the canvas of "

@@ -104,7 +104,7 @@ def test_what_cannot_share_a_call_has_its_own(other):
 
 
 def test_each_region_has_its_own_guidance():
-    mixed = Mixed((told(1.0, 2.0, guidance=3.0), told(0.0, 1.0, guidance=5.0)), samples=2)
+    mixed = Mixed.of((told(1.0, 2.0, guidance=3.0), told(0.0, 1.0, guidance=5.0)), "ab", samples=2)
 
     def says_the_prompt(taken, t, *, encoder_hidden_states, return_dict):
         return (encoder_hidden_states[:, 0, 0].view(-1, 1, 1, 1).expand_as(taken).clone(),)
@@ -162,3 +162,30 @@ class Sees(torch.nn.Module):
     def forward(self, taken, _t, **_told):
         assert "_conv_forward" in vars(self.conv)
         return (torch.tanh(self.conv(taken)),)
+
+
+def test_what_is_avoided_at_one_place_is_predicted_once():
+    rows = []
+
+    def counts(taken, t, *, encoder_hidden_states, return_dict):
+        rows.append(len(taken))
+        return (taken * encoder_hidden_states[:, 0, 0].view(-1, 1, 1, 1),)
+
+    areas = [Window(top, left, 4, 4) for top in (0, 4) for left in (0, 4)]
+    words = [told(0.5, float(n), guidance=2.0) for n in range(4)]
+    start = torch.randn(2, 4, 8, 8)
+
+    def blended(avoided):
+        guides = [*words[:3], told(avoided, 3.0, guidance=2.0), told(9.0, 9.0)]
+        regions = lay_regions((64, 64), areas, guides, Chunking(size_px=64, stride_px=32, blur_px=0))
+        assert {region.area for region in regions.regions} == {Window(0, 0, 8, 8)}
+        return regions.blend(start, lambda taken, told, **_: guide(counts, taken, torch.tensor(1), told))
+
+    shared = blended(0.5)
+    for number, area in enumerate(areas):
+        part = (..., slice(area.top, area.top + 4), slice(area.left, area.left + 4))
+        torch.testing.assert_close(shared[part], start[part] * (0.5 + 2.0 * (number - 0.5)))
+    other = blended(0.25)
+    torch.testing.assert_close(other[..., 4:, 4:], start[..., 4:, 4:] * (0.25 + 2.0 * (3 - 0.25)))
+    torch.testing.assert_close(other[..., :4, :], shared[..., :4, :])
+    assert rows == [2 * (1 + 4), 2 * (2 + 4)]

@@ -80,6 +80,7 @@ def test_regions_are_cut_at_the_canvas(view: Any) -> None:
     assert plan.nodes[0].regions[1].bounds.to_json() == [[900, 0], [1024, 80]]
     assert len(plan.nodes[0].regions) == 2
     assert any("nodes[2]" in note and "outside" in note for note in plan.notes)
+    assert [note[:8] for note in plan.notes if "smaller than the 512 px" in note] == ["nodes[1]"]
     assert "outside" in faults_of(view, far)["nodes"]
 
 
