@@ -12,11 +12,12 @@ from stretto.api.plan_json import plan_from_json
 from stretto.host import InvocationRequest, Plan, Role, WeightFile, WeightKind
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.request import Adapter, NodeRequest
-from stretto.host.errors import InvalidRequestError
+from stretto.host.errors import InvalidRequestError, WeightsError
 from stretto.host.planning.build import build_plan
 from stretto.host.planning.inpainters import find_beside
 from stretto.host.planning.masks import Voice
 from stretto.host.planning.order import order
+from stretto.host.planning.replay import found_again
 
 
 @pytest.fixture
@@ -155,3 +156,12 @@ def test_what_is_for_the_base_keeps_it(view: Any, masked: Any, filled: WeightFil
     ):
         assert find_beside(request, filled.parts_from, offer, view, voice=voice) == (None, None)
     assert notes == ["'starter-fills' is not used: LoRA and ControlNets are for the model itself"] * 3
+
+
+def test_a_recorded_inpainter_is_found_again_with_its_other_parts(view: Any, filled: WeightFile) -> None:
+    plan = plan_of(view, model="starter", inpainter=filled.name, scheduler="ddim")
+    assert found_again(plan, view) == plan
+    assert filled.parts_from is not None
+    other = replace(filled, parts_from=replace(filled.parts_from, fingerprint="another"))
+    with pytest.raises(WeightsError, match="is not the 'starter' that the plan was drawn with"):
+        found_again(replace(plan, inpainter=other), view)
