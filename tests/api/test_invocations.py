@@ -77,3 +77,8 @@ def test_completed_after_a_restart_knows_its_total():
 def test_completed_prefers_what_the_engine_reported():
     found = described(COMPLETED, Progress(uuid=ROW.uuid, status=JobStatus.COMPLETED, total=50, rate=7.5))
     assert (found["step"], found["total"], found["rate"]) == (50, 50, 7.5)
+
+
+def test_a_withheld_picture_is_the_contracts_word():
+    found = described(replace(COMPLETED, images=("a_0.png", "nsfw")), None)
+    assert found["images"] == ["images/a_0.png", "nsfw"]
