@@ -16,7 +16,7 @@ from ..errors import BadRequestError, NotFoundError
 from .files import fetched_by, find_file
 from .masks import Voice
 
-__all__ = ["Drawer", "asked_controls", "control_source", "resolve_controls", "resolve_follower"]
+__all__ = ["Drawer", "asked_controls", "brought_by", "control_source", "resolve_controls", "resolve_follower"]
 
 KIND = WeightKind.CONTROLNET.value
 
@@ -63,6 +63,11 @@ def resolve_follower(name: str, field: str, host: HostView, drawer: Drawer, voic
     if weights is None:
         return None
     return Follower(controlnet=spec.name if spec else name, weights=weights, preprocessing=preprocessing)
+
+
+def brought_by(offer: ModelOffer, name: str) -> WeightFile:
+    """Give the ControlNet that a model's offer brings for `name`, called by both their names."""
+    return replace(probe(Path(offer.controlnets[name])), name=f"{offer.name}-{name}", family=offer.family)
 
 
 PROCESSED = " - or send a processed one with process_control_image false"
@@ -120,8 +125,7 @@ def _offered(spec: ControlNetSpec, field: str, desk: _Desk) -> WeightFile | None
     """Find the weights of an offered name: what the model brings itself, then files of its family."""
     drawer = desk.drawer
     if drawer.offer is not None and spec.name in drawer.offer.controlnets:
-        own = probe(Path(drawer.offer.controlnets[spec.name]))
-        return replace(own, name=f"{drawer.offer.name}-{spec.name}", family=drawer.family)
+        return brought_by(drawer.offer, spec.name)
     families = tuple(spec.weights) if drawer.family is None else (drawer.family,)
     names = [name for family in families for name in spec.weights.get(family, ())]
     if not names:

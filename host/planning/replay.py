@@ -12,6 +12,7 @@ from ..contracts.models import WeightFile, WeightKind
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView
 from ..errors import BadRequestError, NotFoundError, WeightsError
+from .control import brought_by
 from .files import find_file
 
 __all__ = ["found_again"]
@@ -73,12 +74,23 @@ def _weights(recorded: WeightFile, host: HostView) -> WeightFile:
 def _resolved(word: str, kind: WeightKind, host: HostView) -> WeightFile | None:
     if kind in BY_NAME:
         return find_file(host.folders.model_folder(kind.value), [word], kind)
+    if kind is WeightKind.CONTROLNET and (own := _brought(word, host)) is not None:
+        return own
     try:
         if kind is WeightKind.VAE:
             return host.resolve_vae(word)
         return host.resolve_model(word, kinds=(kind.value,))
     except (BadRequestError, NotFoundError):
         return None  # not under this word; the caller tries the next, and says so if none will do
+
+
+def _brought(word: str, host: HostView) -> WeightFile | None:
+    """Find a ControlNet that a model's offer brings, by the name that planning calls it."""
+    for offer in host.offers("models").values():
+        for name in offer.controlnets:
+            if word == f"{offer.name}-{name}":
+                return brought_by(offer, name)
+    return None
 
 
 def _image(recorded: ImageRef, host: HostView) -> ImageRef:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.request import InvocationRequest
+from stretto.host.planning.replay import found_again
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.fixtures import starter_path  # noqa: F401
@@ -121,3 +122,17 @@ def test_what_is_enlarged_and_drawn_over_keeps_its_edges(host: Host) -> None:
         followed.append(overlap(draw(host, upscale_diffusion_controlnet=("canny",), **asked), wanted))
         free.append(overlap(draw(host, **asked), wanted))
     assert np.mean(followed) > np.mean(free) + 0.15, (followed, free)
+
+
+def test_a_recorded_plan_finds_the_models_own_controlnet_again(host: Host) -> None:
+    plan = host.plan(
+        InvocationRequest(
+            prompt="a red circle", outscale=2, upscale=("bicubic",), upscale_diffusion=True,
+            upscale_diffusion_controlnet=("canny",),
+        )
+    )  # fmt: skip
+    (stage,) = plan.upscale
+    assert stage.diffusion is not None
+    assert stage.diffusion.control is not None
+    assert stage.diffusion.control.weights.name == "starter-canny"
+    assert found_again(plan, host) == plan
