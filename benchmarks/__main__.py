@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import answering, canvases, service
@@ -19,20 +20,52 @@ STARTER = ROOT / "plugins" / "starter" / "model"
 CACHE = ROOT / ".cache" / "benchmarks"
 
 
-def _service_rows(out: Path) -> list[Row]:
-    mini = mini_sd15(CACHE / "mini-sd15", STARTER / "tokenizer")
-    data_dir = out / "data"
-    offered = data_dir / "models" / "diffusers" / "mini-sd15"
-    shutil.copytree(mini, offered)
+GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers")
+
+
+def _started(_out: Path) -> list[Row]:
+    return [answering.command_start(), *answering.server_start()]
+
+
+def _mini() -> Path:
+    return mini_sd15(CACHE / "mini-sd15", STARTER / "tokenizer")
+
+
+def _lora(out: Path) -> list[Row]:
+    mini = _mini()
     rows = [*lora_switch(STARTER, "starter", out), *lora_switch(mini, "mini SD 1.5", out)]
-    rows.append(lora_drawing(mini, "mini SD 1.5", out))
-    rows += enlarging(out)
-    rows += [canvases.window_batches(STARTER), *canvases.region_modes()]
+    return [*rows, lora_drawing(mini, "mini SD 1.5", out)]
+
+
+def _canvases(_out: Path) -> list[Row]:
+    return [canvases.window_batches(STARTER), *canvases.region_modes()]
+
+
+def _ratios(out: Path) -> list[Row]:
+    data_dir, rows = out / "data", []
+    shutil.copytree(_mini(), data_dir / "models" / "diffusers" / "mini-sd15")
     with running(data_dir, {"precision": "float32"}) as server:
-        for model, folder, label in (("starter", STARTER, "starter"), ("mini-sd15", mini, "mini SD 1.5")):
+        for model, folder, label in (("starter", STARTER, "starter"), ("mini-sd15", _mini(), "mini SD 1.5")):
             with service.bare(folder, out) as peer:
                 rows += service.compare(server, peer, model, label)
-        rows += answering.calls_while_busy(server, "starter")
+    return rows
+
+
+def _answers(out: Path) -> list[Row]:
+    with running(out / "answers", {"precision": "float32"}) as server:
+        server.invoke({"model": "starter", "prompt": "a blue star", "num_inference_steps": 1})
+        return answering.calls_while_busy(server, "starter")
+
+
+def _measured(groups: Sequence[str]) -> list[Row]:
+    measure: dict[str, Callable[[Path], list[Row]]] = dict(
+        zip(GROUPS, (_started, _lora, enlarging, _canvases, _ratios, _answers), strict=True)
+    )
+    rows: list[Row] = []
+    for name in GROUPS:
+        if name in groups:
+            with tempfile.TemporaryDirectory() as folder:
+                rows += measure[name](Path(folder))
     return rows
 
 
@@ -40,12 +73,10 @@ def main() -> None:
     """Measure, print, and exit with 1 if a bound does not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/<date>.{json,md}")
-    parser.add_argument("--quick", action="store_true", help="start-up figures only")
+    parser.add_argument("--quick", action="store_true", help="start-up figures only, as --only start")
+    parser.add_argument("--only", action="append", choices=GROUPS, help="one group; may be given again")
     options = parser.parse_args()
-    rows = [answering.command_start(), *answering.server_start()]
-    if not options.quick:
-        with tempfile.TemporaryDirectory() as folder:
-            rows += _service_rows(Path(folder))
+    rows = _measured(("start",) if options.quick else options.only or GROUPS)
     print(f"{machine()}\n\n{table(rows)}")
     if options.save:
         print(f"\nsaved: {save(rows, ROOT / 'benchmarks' / 'results')}")
