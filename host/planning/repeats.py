@@ -37,6 +37,8 @@ def deepest_skip(weights: WeightFile) -> int | None:
 
     SDXL skips its last layer anyway.
     """
+    if weights.parts_from is not None:
+        return deepest_skip(weights.parts_from)
     counts = list(_stated(weights))
     if not counts and weights.family in LAYERS:
         counts = [LAYERS[weights.family]]

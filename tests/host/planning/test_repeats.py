@@ -69,6 +69,8 @@ def test_a_folder_says_itself_how_many_layers_it_has(tmp_path: Any) -> None:
         (tmp_path / part / "config.json").write_text(json.dumps({"num_hidden_layers": layers}))
     file = WeightFile(path=str(tmp_path), kind=WeightKind.DIFFUSERS, family=Family.SDXL)
     assert deepest_skip(file) == 3
+    alone = WeightFile(path="/unet", kind=WeightKind.UNET, family=Family.SDXL, parts_from=file)
+    assert deepest_skip(alone) == 3  # the text encoders are those of the other model
 
 
 def test_a_pickle_says_nothing(view: Any) -> None:
