@@ -24,7 +24,7 @@ def test_numbers_words_as_open_clip_does(text: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_has_clips_size_and_paddings() -> None:
-    first, second = clip_tokenizer(), clip_tokenizer(pad_token="!")  # noqa: S106 - a word of CLIP's
+    first, second = clip_tokenizer(), clip_tokenizer(pad_token="!")
     assert len(first) == len(second) == 49408
     assert first.model_max_length == 77
     settings = {"padding": "max_length", "truncation": True}
