@@ -18,7 +18,7 @@ def value_words(hint: Any, named: dict[Any, str] | None = None) -> str:
         return known[hint]
     limits = {type(limit).__name__: limit for limit in getattr(hint, "__metadata__", ())}
     if limits:
-        low = f" from {limits['Ge'].ge:g}" if "Ge" in limits else ""
+        low = f" from {limits['Ge'].ge:.16g}" if "Ge" in limits else ""
         high = f" to {limits['Le'].le:.16g}" if "Le" in limits else ""
         longest = f" up to {limits['MaxLen'].max_length} characters" if "MaxLen" in limits else ""
         return f"{value_words(hint.__origin__, named)}{low}{high}{longest}"
