@@ -10,6 +10,7 @@ import torch
 from stretto.host.contracts.events import ModelEvicted, ModelLoaded, ModelMoved
 from stretto.host.contracts.models import ModelSpec, Precision, Role, WeightFile, WeightKind
 from stretto.host.contracts.protocols import LoadedModel
+from stretto.host.engine.components import settle
 from stretto.host.engine.pool import ModelPool, Place
 from stretto.host.errors import OutOfMemoryError, WeightsError
 
@@ -197,3 +198,47 @@ def test_relief_on_the_cpu_lets_go_of_what_is_not_at_work():
     assert made.pool.relieve() == 1
     assert made.pool.resident == (spec("b"),)
     assert made.pool.relieve() == 0
+
+
+@torch.inference_mode()
+def test_a_model_larger_than_a_card_passes_through_it_in_groups(tiny_sd1):
+    """`cpu:0` stands for the card: not the name of where idle models are, and diffusers knows how to go there."""
+    from stretto.host.catalog.probe import probe
+    from stretto.plugins.loaders.folder import FolderLoader
+
+    told, asked = [], []
+
+    def load(wanted: ModelSpec, device: str) -> LoadedModel:
+        asked.append(device)
+        return FolderLoader().load(wanted, Precision.FLOAT32, device)
+
+    def predicted(model: LoadedModel) -> torch.Tensor:
+        latents, words = torch.ones(1, 4, 8, 8), torch.ones(1, 77, 64)
+        return model.unet(latents, 1, encoder_hidden_states=words, return_dict=False)[0]
+
+    pool = ModelPool(Place(device="cpu:0", budget_bytes=10 * KB, idle_bytes=2**40), load, told.append)
+    large = replace(spec("large"), weights=replace(probe(tiny_sd1), size_bytes=50 * KB))
+    model = pool.get(large)
+    assert asked == ["cpu"]  # it was never whole on the card
+    assert told[-1].device == "cpu, in groups to cpu:0"
+    assert (pool.size_bytes, pool.offloaded) == (0, ())
+    assert pool.idle_bytes > 0
+    assert torch.equal(predicted(pool.get(large)), predicted(settle(load(large, "cpu"))))
+    assert model is pool.get(large)
+
+
+def test_relief_on_a_card_passes_the_model_at_work_through_it(tiny_sd1):
+    from stretto.host.catalog.probe import probe
+    from stretto.plugins.loaders.folder import FolderLoader
+
+    told = []
+    place = Place(device="cpu:0", budget_bytes=2**40, idle_bytes=2**40, switch_mode="offload")
+    pool = ModelPool(
+        place, lambda wanted, _: FolderLoader().load(wanted, Precision.FLOAT32, "cpu"), told.append
+    )
+    for name in ("a", "b"):
+        pool.get(replace(spec(name), weights=replace(probe(tiny_sd1), name=name)))
+    assert pool.relieve() == 1
+    assert (told[-1].model, told[-1].device) == ("b", "cpu, in groups to cpu:0")
+    assert pool.size_bytes == 0
+    assert pool.relieve() == 0

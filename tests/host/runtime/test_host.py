@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,24 @@ def test_close_may_come_twice_and_before_start(open_host: Any, memory_store: Any
     host = open_host(memory_store)
     host.close()
     host.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "renews"),
+    [
+        ({"safe": True}, True),
+        ({"switch_mode": None}, True),
+        ({"cache_mode": "always"}, True),
+        ({"precision": "bfloat16"}, True),
+        ({"memory_limit_bytes": 2**34}, True),
+        ({"max_queued_invocations": 9}, False),
+        ({"switch_mode": "offload"}, False),
+    ],
+)
+def test_a_worker_takes_in_what_it_is_hired_with(
+    tmp_path: Any, memory_store: Any, change: Any, renews: bool
+) -> None:
+    with Host.open(Folders(tmp_path), Settings(), store=memory_store) as host:
+        host.update_settings(replace(host.settings, **change))
+        assert host._dispatcher is not None
+        assert host._dispatcher._stale is renews
