@@ -90,18 +90,18 @@ def window_batches(model: Path, rounds: int = 3) -> Row:
     )
 
 
-def region_modes(rounds: int = 3, steps: int = 20) -> list[Row]:
-    """Time four regions of the starter's side, together and one after the other, whole jobs with everything."""
+def region_modes(rounds: int = 5, steps: int = 20) -> list[Row]:
+    """Time four regions, together and one after the other, whole jobs with everything."""
     with tempfile.TemporaryDirectory() as folder:
         folders = Folders(Path(folder))
         folders.create()
         with Host.open(folders, Settings(precision="float32")) as host, _one_thread():
 
-            def job(mode: RegionMode, side: int, prompt: str) -> Callable[[], object]:
-                far = side - SIDE_PX
+            def job(mode: RegionMode, side: int, own: int, prompt: str) -> Callable[[], object]:
+                far = side - own
                 places = [(x, y) for y in (0, far) for x in (0, far)]
                 nodes = tuple(
-                    NodeRequest(x=x, y=y, w=SIDE_PX, h=SIDE_PX, prompt=text)
+                    NodeRequest(x=x, y=y, w=own, h=own, prompt=text)
                     for (x, y), text in zip(places, PROMPTS, strict=True)
                 )
                 request = InvocationRequest(
@@ -118,10 +118,13 @@ def region_modes(rounds: int = 3, steps: int = 20) -> list[Row]:
                 return lambda: host.run_here(host.plan(request), lambda _: None)
 
             return [
-                _modes(rounds, (what, bound), job("latent", side, prompt), job("paste", side, prompt))
-                for what, bound, side, prompt in (
-                    ("four regions side by side", 0.6, 2 * SIDE_PX, ""),
-                    ("four regions, the rest by the prompt", 1.0, 3 * SIDE_PX, "a green background"),
+                _modes(
+                    rounds, (what, bound), job("latent", side, own, prompt), job("paste", side, own, prompt)
+                )
+                for what, bound, side, own, prompt in (
+                    ("four regions side by side", 0.6, 2 * SIDE_PX, SIDE_PX, ""),
+                    ("four regions in one window", 0.6, SIDE_PX, SIDE_PX // 2, ""),
+                    ("four regions, the rest by the prompt", 1.0, 3 * SIDE_PX, SIDE_PX, "a green background"),
                 )
             ]
 
