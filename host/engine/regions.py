@@ -154,7 +154,7 @@ class Regions:
     total: torch.Tensor
     tile: Axes
     beside: torch.Tensor | None = None  # channels that windows cut along with the latents
-    told: dict[tuple[tuple[int, Window], ...], Conditions | Mixed] = field(default_factory=dict)  # by batch
+    told: dict[object, Conditions | Mixed] = field(default_factory=dict)  # by number of samples and batch
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -200,7 +200,7 @@ class Regions:
             yield from batches(some, latents, window.height * window.width)
 
     def _told(self, batch: Sequence[tuple[int, Window]], samples: int) -> Conditions | Mixed:
-        key = tuple(batch)
+        key = samples, tuple(batch)
         if key not in self.told:
             each = [self.regions[index].told for index, _ in batch]
             alone = all(told is each[0] for told in each)
