@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +29,18 @@ def flags(checker: LoadedModel, images: Sequence[Image.Image]) -> tuple[bool, ..
         pixels = processor(image.convert("RGB"), return_tensors="pt").pixel_values  # (1, 3, 224, 224)
         # it blackens what it flags in the array that it is given; ours is a stand-in
         stand_in = [np.zeros((1, 1, 3), dtype=np.float32)]
-        _, (flag,) = network(clip_input=pixels.to(weight.device, weight.dtype), images=stand_in)
+        with _silent(network):
+            _, (flag,) = network(clip_input=pixels.to(weight.device, weight.dtype), images=stand_in)
         found.append(bool(flag))
     return tuple(found)
+
+
+@contextmanager
+def _silent(network: Any) -> Iterator[None]:
+    """Keep diffusers from logging that a black picture is given; ours are withheld, and the record says so."""
+    logger = logging.getLogger(type(network).__module__)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -24,9 +24,10 @@ def check_safety(step: CheckSafety, frame: Frame, bench: Bench) -> Frame:
     bench.tick(step.why, ticks=0)
     # in float32 on every device, so that what is flagged does not depend on where it is drawn
     spec = ModelSpec(role=Role.SAFETY, weights=step.checker, precision=Precision.FLOAT32)
-    with out_of_memory_said(f"checking {len(frame.images)} pictures"):
-        found = flags(bench.model(spec), frame.images)
-    flagged = frozenset(index for index, flag in enumerate(found) if flag) | frozenset(frame.flagged)
+    kept = [index for index in range(len(frame.images)) if index not in frame.flagged]
+    with out_of_memory_said(f"checking {len(kept)} pictures"):
+        found = flags(bench.model(spec), [frame.images[index] for index in kept])
+    flagged = {index for index, flag in zip(kept, found, strict=True) if flag}.union(frame.flagged)
     images = tuple(
         Image.new("RGB", image.size) if index in flagged else image
         for index, image in enumerate(frame.images)
