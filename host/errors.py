@@ -6,10 +6,13 @@ StrettoError                     500
 ├── AuthenticationError          401   no usable credentials
 ├── ForbiddenError               403   not this caller
 ├── NotFoundError                404   no such thing
+│   └── GoneError                410   it was here, and somebody deleted it
 ├── StateConflictError           409   it is there already, or not in that state
 ├── PayloadTooLargeError         413   more bytes than are read
+├── KeyReusedError               422   the Idempotency-Key came with another body before
 ├── TooManyRequestsError         429   the queue is full, or too many tries
 ├── UnsupportedError             501   a known word that this host cannot do
+├── UnavailableError             503   not now; come again
 ├── ConfigurationError           500   plugins.toml, settings or folders are wrong
 │   └── PluginClashError         500   two plugins offer one name
 ├── PluginError                  500   a plugin could not be loaded, or raised
@@ -35,7 +38,9 @@ __all__ = [
     "EngineError",
     "Fault",
     "ForbiddenError",
+    "GoneError",
     "InvalidRequestError",
+    "KeyReusedError",
     "NotFoundError",
     "OutOfMemoryError",
     "PayloadTooLargeError",
@@ -44,6 +49,7 @@ __all__ = [
     "StateConflictError",
     "StrettoError",
     "TooManyRequestsError",
+    "UnavailableError",
     "UnsupportedError",
     "WeightsError",
     "WorkerDiedError",
@@ -108,6 +114,13 @@ class NotFoundError(StrettoError):
     status = 404
 
 
+class GoneError(NotFoundError):
+    """There was such a thing, and it was deleted."""
+
+    title = "GoneError"
+    status = 410
+
+
 class StateConflictError(StrettoError):
     """The thing exists already, or is not in the state that this needs."""
 
@@ -122,11 +135,29 @@ class PayloadTooLargeError(StrettoError):
     status = 413
 
 
+class KeyReusedError(StrettoError):
+    """The Idempotency-Key was used before, with another body."""
+
+    title = "KeyReusedError"
+    status = 422
+
+
 class TooManyRequestsError(StrettoError):
     """The queue is full, or somebody tried too often; `retry_after_s` says when to come again."""
 
     title = "TooManyRequestsError"
     status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnavailableError(StrettoError):
+    """The server cannot do this at the moment; `retry_after_s` says when to come again."""
+
+    title = "UnavailableError"
+    status = 503
 
     def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
         super().__init__(message)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stretto.host.errors import ConfigurationError
 
-from . import v001_baseline, v002_users, v003_models
+from . import v001_baseline, v002_users, v003_models, v004_events
 
 __all__ = ["LATEST", "STEPS", "migrate", "unusable"]
 
@@ -18,6 +18,7 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     1: v001_baseline.forward,
     2: v002_users.forward,
     3: v003_models.forward,
+    4: v004_events.forward,
 }
 LATEST = max(STEPS)
 
