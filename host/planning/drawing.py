@@ -95,7 +95,9 @@ class Studio:
         """Look who fills a mask, where one is filled, and count the windows over a node."""
         if node.paints and self.filler is None and not self._looked:
             draft = self.draft
-            self.filler, self.difference = find_beside(draft.request, draft.weights, draft.offer, draft.host, voice=draft.voice)
+            self.filler, self.difference = find_beside(
+                draft.request, draft.weights, draft.offer, draft.host, voice=draft.voice
+            )
             self._looked = True
         windows = windows_over(node, self._sides.of(node), self.canvas.stride, asked.tile)
         self.windows = max(self.windows, windows)
