@@ -25,6 +25,7 @@ class Records:
     user: Any
     token: Any
     model: Any
+    download: Any
 
     def close(self) -> None:
         """Give back this thread's connection; other threads' connections end with their threads."""
@@ -128,7 +129,25 @@ def _entities(database: Any) -> Records:
         negative_prompt=Optional(LongStr, lazy=False, autostrip=False),
         parts=Required(LongStr, lazy=False),
     )
-    return Records(database, invocation, setting, user, token, model)
+    download = _entity(
+        database,
+        "Download",
+        id=PrimaryKey(int, auto=True),
+        user_id=Required(int),
+        status=Required(str, 16, index=True),
+        source=Required(LongStr, lazy=False, autostrip=False),
+        kind=Required(str, 32),
+        filename=Required(str, 255, autostrip=False),
+        overwrite=Required(bool),
+        sha256=Optional(str, 64, nullable=True),
+        validator=Optional(LongStr, nullable=True, lazy=False, autostrip=False),
+        downloaded=Required(int, size=64, default=0),
+        total=Optional(int, size=64),
+        started=Optional(float),
+        finished=Optional(float),
+        error=Optional(LongStr, nullable=True, lazy=False),
+    )
+    return Records(database, invocation, setting, user, token, model, download)
 
 
 def _entity(database: Any, name: str, /, **attributes: Any) -> Any:

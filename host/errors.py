@@ -12,6 +12,7 @@ StrettoError                     500
 ├── KeyReusedError               422   the Idempotency-Key came with another body before
 ├── TooManyRequestsError         429   the queue is full, or too many tries
 ├── UnsupportedError             501   a known word that this host cannot do
+├── UpstreamError                502   another server cannot be reached, or answers wrongly
 ├── UnavailableError             503   not now; come again
 ├── ConfigurationError           500   plugins.toml, settings or folders are wrong
 │   └── PluginClashError         500   two plugins offer one name
@@ -25,6 +26,7 @@ StrettoError                     500
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -51,9 +53,11 @@ __all__ = [
     "TooManyRequestsError",
     "UnavailableError",
     "UnsupportedError",
+    "UpstreamError",
     "WeightsError",
     "WorkerDiedError",
     "did_you_mean",
+    "meant",
 ]
 
 
@@ -171,6 +175,17 @@ class UnsupportedError(StrettoError):
     status = 501
 
 
+class UpstreamError(StrettoError):
+    """Another server cannot be reached, or answers wrongly; `again` says whether a second try may help."""
+
+    title = "BadGatewayError"
+    status = 502
+
+    def __init__(self, message: str, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.again = again
+
+
 class ConfigurationError(StrettoError):
     """plugins.toml, the settings or the folders are wrong; names file, key and value."""
 
@@ -225,3 +240,9 @@ def did_you_mean(word: str, known: Sequence[str], aliases: Sequence[str] = ()) -
     if near:
         return f"did you mean '{near[0]}'?"
     return f"known: {', '.join(sorted(known)) or 'none'}"
+
+
+def meant(message: str) -> str | None:
+    """Give the word that a message made with `did_you_mean` ends with, or None."""
+    found = re.search(r"did you mean '(.+)'\?$", message)
+    return found[1] if found else None

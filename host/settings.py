@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MaxLen
 
 __all__ = ["MODEL_FOLDERS", "Folders", "Settings"]
 
@@ -46,6 +46,8 @@ class Settings:
     memory_limit_bytes: Annotated[int, Ge(2**28)] | None = None  # None: all of the usable RAM, or of the card
     max_body_bytes: Annotated[int, Ge(1024)] = 64 * 2**20
     max_image_pixels: Annotated[int, Ge(64)] = 64 * 10**6
+    allow_private_downloads: bool = False
+    civitai_url: Annotated[str, MaxLen(2048)] = "https://civitai.com"
 
 
 @dataclass(frozen=True, slots=True)

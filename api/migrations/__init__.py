@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stretto.host.errors import ConfigurationError
 
-from . import v001_baseline, v002_users, v003_models, v004_events
+from . import v001_baseline, v002_users, v003_models, v004_events, v005_downloads
 
 __all__ = ["LATEST", "STEPS", "migrate", "unusable"]
 
@@ -19,6 +19,7 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     2: v002_users.forward,
     3: v003_models.forward,
     4: v004_events.forward,
+    5: v005_downloads.forward,
 }
 LATEST = max(STEPS)
 
