@@ -21,6 +21,7 @@ LISTS: dict[str, tuple[str, object]] = {
     "prompt": ("upscale_diffusion_prompt", ""),
     "negative_prompt": ("upscale_diffusion_negative_prompt", ""),
     "controlnet": ("upscale_diffusion_controlnet", None),
+    "controlnet_scale": ("upscale_diffusion_controlnet_scale", 1.0),
 }
 SAME = {"inference_steps": "num_inference_steps", "chunking_size": "tiling_stride"}
 READ = ("method", "amount", "tiling_stride", *LISTS)

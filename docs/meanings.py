@@ -65,6 +65,7 @@ MEANINGS = {
     "upscale_diffusion_prompt": "What to draw then; `[]` is the prompt.",
     "upscale_diffusion_negative_prompt": "What to keep away from then; `[]` is the negative prompt.",
     "upscale_diffusion_controlnet": "A ControlNet that follows the enlarged image while it is drawn over; null in a list is none at that stage.",
+    "upscale_diffusion_controlnet_scale": "How closely it follows: its outputs are multiplied by this.",
     "upscale_diffusion_chunking_size": "How far windows move then, in pixels; null is a quarter of `size`, 0 one window.",
     "upscale_diffusion_chunking_blur": "Over how many pixels windows are blended then; null is a quarter of `size`.",
     "upscale_diffusion_scale_chunking_size": "Whether windows move n times as far at the nth doubling, half of `size` at most.",

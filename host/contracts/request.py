@@ -185,6 +185,7 @@ class InvocationRequest:
     upscale_diffusion_prompt: tuple[Prompt, ...] = ()
     upscale_diffusion_negative_prompt: tuple[Prompt, ...] = ()
     upscale_diffusion_controlnet: tuple[Name | None, ...] = ()
+    upscale_diffusion_controlnet_scale: tuple[Annotated[float, Ge(0.0), Le(10.0)], ...] = (1.0,)
     upscale_diffusion_chunking_size: Stride | None = None
     upscale_diffusion_chunking_blur: Stride | None = None
     upscale_diffusion_scale_chunking_size: bool = True

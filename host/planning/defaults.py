@@ -28,6 +28,7 @@ DONE = frozenset({
     "refiner_strength", "region_mode", "remove_background", "safe", "samples",
     "scale_to_model_size", "scheduler", "seed", "size", "strength", "tile", "upscale", "upscale_diffusion",
     "upscale_diffusion_chunking_blur", "upscale_diffusion_chunking_size", "upscale_diffusion_controlnet",
+    "upscale_diffusion_controlnet_scale",
     "upscale_diffusion_guidance_scale", "upscale_diffusion_negative_prompt", "upscale_diffusion_prompt",
     "upscale_diffusion_scale_chunking_blur", "upscale_diffusion_scale_chunking_size",
     "upscale_diffusion_steps", "upscale_diffusion_strength", "upscale_iterative", "vae", "width",

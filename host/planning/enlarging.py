@@ -27,9 +27,14 @@ CELL_PX = 8
 # A second a window is more than a day a step.
 MAX_WINDOWS = 100_000
 # The parameters of drawing over that may be lists, one item a stage.
+NUMBERS = (
+    "upscale_diffusion_steps",
+    "upscale_diffusion_guidance_scale",
+    "upscale_diffusion_strength",
+    "upscale_diffusion_controlnet_scale",
+)
 LISTS = (
-    "upscale_diffusion_steps", "upscale_diffusion_guidance_scale", "upscale_diffusion_strength",
-    "upscale_diffusion_prompt", "upscale_diffusion_negative_prompt", "upscale_diffusion_controlnet",
+    *NUMBERS, "upscale_diffusion_prompt", "upscale_diffusion_negative_prompt", "upscale_diffusion_controlnet",
 )  # fmt: skip
 
 
@@ -56,7 +61,8 @@ def plan_stages(
         _method("upscale" if len(request.upscale) == 1 else f"upscale[{i}]", word, host, fault)
         for i, word in enumerate(request.upscale)
     ]
-    if request.outscale == 1 or not methods:
+    empty = _blamed_empty(request, fault)
+    if empty or request.outscale == 1 or not methods:
         if request.outscale > 1:
             note(f"outscale {request.outscale} enlarges nothing without an upscale method")
         elif request.upscale_diffusion:
@@ -74,11 +80,22 @@ def plan_stages(
         method = _item(methods, i)
         diffusion = None
         if request.upscale_diffusion:
-            diffusion = _rediffusion(request, place, i, _item(followers, i), note)
+            follower = _item(followers, i)
+            scaled = follower and replace(
+                follower, scale=_item(request.upscale_diffusion_controlnet_scale, i)
+            )
+            diffusion = _rediffusion(request, place, i, scaled, note)
         stages.append(replace(method, amount=amount, diffusion=diffusion))
     _note_unread(request, len(stages), note)
     _check_windows(stages, place, fault)
     return tuple(stages)
+
+
+def _blamed_empty(request: InvocationRequest, fault: Blame) -> bool:
+    empty = [name for name in NUMBERS if not getattr(request, name)]
+    for name in empty:
+        fault(name, "an empty list has no number for any stage; leave it out, or give one")
+    return bool(empty)
 
 
 def _item(items: Sequence[T], index: int) -> T:

@@ -52,7 +52,13 @@ READ = [
                     "inference_steps": 30,
                     "guidance_scale": 5,
                 },
-                {"method": "lanczos", "prompt": "fur", "controlnet": "tile", "tiling_stride": 32},
+                {
+                    "method": "lanczos",
+                    "prompt": "fur",
+                    "controlnet": "tile",
+                    "controlnet_scale": 0.5,
+                    "tiling_stride": 32,
+                },
             ],
         },
         {
@@ -63,6 +69,7 @@ READ = [
             "upscale_diffusion_guidance_scale": (5.0, 12.0),
             "upscale_diffusion_prompt": ("a cat", "fur"),
             "upscale_diffusion_controlnet": (None, "tile"),
+            "upscale_diffusion_controlnet_scale": (1.0, 0.5),
             "upscale_diffusion_chunking_size": 32,
             "upscale_diffusion_scale_chunking_size": False,
         },

@@ -165,11 +165,12 @@ AGAIN = {"outscale": 4, "upscale": ("lanczos",), "upscale_iterative": True, "ups
 
 
 def test_a_controlnet_follows_each_stage_of_enlarging(place):
-    plan = planned(place, upscale_diffusion_controlnet=("canny", "mine"), **AGAIN)
+    scales = {"upscale_diffusion_controlnet_scale": (1.5, 0.5)}
+    plan = planned(place, upscale_diffusion_controlnet=("canny", "mine"), **scales, **AGAIN)
     first, second = (stage.diffusion.control for stage in plan.upscale)
     assert (first.controlnet, first.weights.name) == ("canny", "control_v11p_sd15_canny")
     assert (first.preprocessing.method, second.preprocessing) == ("canny", None)
-    assert (second.controlnet, second.scale) == ("mine", 1.0)
+    assert (first.scale, second.controlnet, second.scale) == (1.5, "mine", 0.5)
     assert plan.to_json()["upscale"]["diffusion"]["controlnet"] == ["canny", "mine"]
     assert plan_from_json(plan.to_json()) == plan
     assert "25 windows under 'canny'" in order(plan)[2].why

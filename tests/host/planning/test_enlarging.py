@@ -125,6 +125,13 @@ def test_drawing_over_nothing_is_told(view: Any) -> None:
     assert plan.notes == ("upscale_diffusion draws over nothing without outscale and upscale",)
 
 
+def test_lists_without_a_number_are_faults(view: Any) -> None:
+    empty = {"upscale_diffusion_steps": (), "upscale_diffusion_controlnet_scale": ()}
+    with pytest.raises(InvalidRequestError) as caught:
+        plan_of(view, outscale=2, upscale=("lanczos",), upscale_diffusion=True, **empty)
+    assert {fault.field for fault in caught.value.faults} == set(empty)
+
+
 def test_too_many_windows_are_a_fault(view: Any) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         stages_of(
