@@ -42,7 +42,6 @@ UNREAD = {
     "prompts": "prompts do not change along the way",
     "animation_frames": "nothing moves here",
     "frame_rate": "nothing moves here",
-    "synchronous": "the answer does not wait for the picture",
     "state": "no user interface keeps its state in pictures",
 }
 MASK_TYPES = ("constant", "bilinear", "gaussian")

@@ -15,11 +15,14 @@ from stretto.host.errors import (
     NotFoundError,
     PayloadTooLargeError,
     TooManyRequestsError,
+    UnavailableError,
 )
 
 from .access import ANYBODY, NO_AUTH, User, grant
 from .auth import COOKIE, cookie_of
+from .conditional import etag_of, settled
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
+from .request_ids import REQUEST_ID, request_id
 from .routes import ROUTES
 from .routing import Call, Data, FileReply, JsonReply, RawReply, Reply, Route, Services, services_of
 from .store import PonyJobStore
@@ -36,13 +39,32 @@ MAX_QUERY_FIELDS = 1000
 STRANGER = User(id=-1, username="", admin=False)
 
 
-def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False) -> bottle.Bottle:
+class _Farewell:
+    """A Bottle plugin that lets answers end early when the application is closed."""
+
+    api = 2
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def apply(self, callback: Callable[..., Any], _route: object) -> Callable[..., Any]:
+        """Leave a route as it is."""
+        return callback
+
+    def close(self) -> None:
+        """Answer those who wait; idempotent."""
+        self._services.waiting.close()
+
+
+def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: int = 4) -> bottle.Bottle:
     """Make the WSGI application over an open host and the store that it was opened with.
 
-    A `guarded` one can be reached from other machines, so `auth` cannot be switched off.
+    A `guarded` one can be reached from other machines, so `auth` cannot be switched off. Of its
+    threads, `seats` may wait for pictures.
     """
-    services = services_of(host, store, guarded=guarded)
+    services = services_of(host, store, guarded=guarded, seats=seats)
     app = bottle.Bottle()
+    app.install(_Farewell(services))
     app.add_hook("before_request", _enter)
     app.default_error_handler = _router_error
     for route in ROUTES:
@@ -79,6 +101,7 @@ def _callback(route: Route, services: Services) -> Callable[..., bottle.HTTPResp
                 names=names,
                 read=lambda: _read(limit, route.max_body_bytes),
                 address=environ.get("REMOTE_ADDR", ""),
+                header=lambda name: environ.get("HTTP_" + name.upper().replace("-", "_")),
             )
             response = _translated(route.handle(call), params)
             return response if route.needs is ANYBODY else _marked(response, services, user)
@@ -140,11 +163,16 @@ def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPRespon
 
 def _file(reply: FileReply) -> bottle.HTTPResponse:
     # static_file sees to ranges, If-Modified-Since and HEAD
-    response = bottle.static_file(reply.path.name, root=str(reply.path.parent), mimetype=reply.media_type)
+    etag = etag_of(reply.path)
+    if etag is not None and settled(bottle.request.environ, etag):
+        return _response(304, b"", reply.media_type, ETag=etag)
+    response = bottle.static_file(
+        reply.path.name, root=str(reply.path.parent), mimetype=reply.media_type, etag=etag
+    )
     if response.status_code == HTTPStatus.NOT_FOUND:
         raise NotFoundError(f"No image at {reply.path.name}")
     response.set_header("Content-Disposition", f'inline; filename="{quote(reply.path.name)}"')
-    for name, value in CORS.items():
+    for name, value in _everywhere().items():
         response.set_header(name, value)
     return response
 
@@ -158,9 +186,12 @@ def _aged(response: bottle.HTTPResponse, max_age_s: int | None) -> bottle.HTTPRe
 def _refusal(error: Exception) -> bottle.HTTPResponse:
     status, title, details = errors_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s %s failed", bottle.request.method, bottle.request.path, exc_info=error)
+        named = request_id(bottle.request.environ)
+        _log.error(
+            "%s %s failed (request %s)", bottle.request.method, bottle.request.path, named, exc_info=error
+        )
     response = _response(status, failure(status, title, details), MEDIA_TYPE)
-    if isinstance(error, TooManyRequestsError):
+    if isinstance(error, (TooManyRequestsError, UnavailableError)):
         response.set_header("Retry-After", str(error.retry_after_s))
     if isinstance(error, AuthenticationError):
         response.set_header("WWW-Authenticate", "Bearer")  # RFC 9110, 11.6.1
@@ -184,5 +215,9 @@ def _asked_path() -> str:
     return path
 
 
-def _response(status: int, body: bytes, media_type: str) -> bottle.HTTPResponse:
-    return bottle.HTTPResponse(body, status, {"Content-Type": media_type, **CORS})
+def _response(status: int, body: bytes, media_type: str, **headers: str) -> bottle.HTTPResponse:
+    return bottle.HTTPResponse(body, status, {"Content-Type": media_type, **_everywhere(), **headers})
+
+
+def _everywhere() -> dict[str, str]:
+    return {**CORS, REQUEST_ID: request_id(bottle.request.environ)}

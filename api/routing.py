@@ -18,6 +18,7 @@ from .fields import refuse_half_characters
 from .history import start_mark
 from .settings_store import SettingsStore
 from .store import PonyJobStore
+from .waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
@@ -50,6 +51,7 @@ class Services:
     # whether other machines can reach this server, without leave to do so unless they log in
     guarded: bool = False
     started: float = field(default_factory=time.monotonic)
+    waiting: WaitingRoom
     # invocations with a greater id are this server's
     before: int
 
@@ -59,8 +61,8 @@ class Services:
         return self.host.folders
 
 
-def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False) -> Services:
-    """Gather what handlers need around a host and its store."""
+def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: int = 4) -> Services:
+    """Gather what handlers need around a host and its store; `seats` calls may wait for pictures at once."""
     records = store.records
     return Services(
         host=host,
@@ -68,6 +70,7 @@ def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False) -> Se
         settings=SettingsStore(records),
         auth=Auth(records, lambda: host.settings.auth),
         guarded=guarded,
+        waiting=WaitingRoom(seats),
         before=start_mark(records),
     )
 
@@ -82,6 +85,7 @@ class Call:
     names: Mapping[str, str]
     read: Callable[[], bytes]
     address: str = ""
+    header: Callable[[str], str | None] = lambda _name: None  # by name, such as "Accept"
 
     def body(self) -> dict[str, object]:
         """Parse the body as `json_object` does, whatever its Content-Type."""

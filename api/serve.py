@@ -124,7 +124,7 @@ def _listening(
     from .leftovers import sweeping
     from .store import PonyJobStore
 
-    app = build_app(host, PonyJobStore(records), guarded=guarded)
+    app = build_app(host, PonyJobStore(records), guarded=guarded, seats=threads // 2)
     server = listen(app, bound, threads=threads, body_limit=lambda: host.settings.max_body_bytes)
     stack.callback(finish, server)
     host.start()

@@ -22,6 +22,7 @@ from waitress.task import ErrorTask
 
 from .app import too_large
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure
+from .request_ids import REQUEST_ID, usable
 
 __all__ = ["Address", "bind", "finish", "listen", "serve_until"]
 
@@ -57,6 +58,7 @@ def bind(address: Address) -> socket.socket:
 def listen(application: Any, bound: socket.socket, *, threads: int, body_limit: Callable[[], int]) -> Any:
     """Make a Waitress server on a bound socket; `body_limit` gives bytes and is asked for each request."""
     server = create_server(application, sockets=[bound], threads=threads, ident=None)
+    server.farewell = application.close  # Waitress keeps it wrapped
     server.channel_class = type("Channel", (_Channel,), {"parser_class": _parser(body_limit)})
     return server
 
@@ -68,8 +70,9 @@ def serve_until(server: Any, stopped: Callable[[], bool]) -> None:
 
 
 def finish(server: Any) -> None:
-    """Stop accepting, let running requests end and their answers go out, then close everything."""
+    """Stop accepting, close the application, let running requests end and their answers go out, then close everything."""
     server.asyncore.dispatcher.close(server)
+    server.farewell()
     deadline = time.monotonic() + FLUSH_S
     while time.monotonic() < deadline and any(
         channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values())
@@ -117,6 +120,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         body = failure(status, title, details)
         self.status = f"{status} {error.reason}"
         self.response_headers += [("Content-Type", MEDIA_TYPE), *CORS.items()]
+        self.response_headers.append((REQUEST_ID, usable(self.request.headers.get("X_REQUEST_ID"))))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)

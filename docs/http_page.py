@@ -44,6 +44,10 @@ says how far it is:
 - `completed`: `images`, each to be fetched from `/api/invocation/` and the entry, such as `images/<uuid>_0.png`.
 - `error`: `message` says why.
 
+With `"synchronous": true` the answer to `POST /api/invoke` comes once it is `completed` or `error`, or after the
+setting `max_wait_s` with the state as it is. Half of the server's threads may wait so; one call more is answered at
+once. `POST /api/plan` takes the same body and gives the whole plan, or every fault, and nothing is queued.
+
 A server that is killed takes the job up again when it starts: what was queued is run, and what was running is run
 once more. A PNG holds the whole plan in its text chunk `stretto:plan`.
 """
@@ -70,6 +74,15 @@ curl -sf http://127.0.0.1:45555/api/settings -d '{"idle_timeout_s": 60}'
 """
 
 LEVELS = {"anybody": "anybody", "user": "users", "admin": "administrators"}
+CONVENTIONS = """
+## Conventions
+
+- Every answer has an `X-Request-Id`: the one that was sent, if it is up to 128 visible ASCII characters, or a new one.
+  The log names it beside what failed.
+- Pictures and thumbnails have an `ETag`; `If-None-Match` with it is answered with 304, and `Range` with `If-Range` works.
+- `GET /healthz` is 200 while the server answers; `GET /readyz` while it also takes and runs invocations, or else 503.
+- Answers of 429 and 503 have `Retry-After`, in seconds.
+"""
 
 
 def http_parts() -> list[str]:
@@ -90,5 +103,6 @@ def http_parts() -> list[str]:
         "## Calls",
         table(("method", "path", "who", "what it does"), rows),
         PARAMETERS,
+        CONVENTIONS,
         LISTS,
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import files, history, invocations, lists, login, models, settings, system, users
+from . import files, health, history, invocations, lists, login, models, settings, system, users
 
 __all__ = ["ROUTES"]
 
 ROUTES = (
     *system.ROUTES,
+    *health.ROUTES,
     *login.ROUTES,
     *users.ROUTES,
     *invocations.ROUTES,

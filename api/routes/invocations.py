@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stretto.host.errors import ForbiddenError, NotFoundError
+from stretto.host.contracts.plan import Plan
+from stretto.host.errors import ForbiddenError, InvalidRequestError, NotFoundError
 
 from ..access import users_may
 from ..fields import shown
@@ -10,8 +11,10 @@ from ..history import active, find, remove, since
 from ..inbox import ImageInbox
 from ..invocations import described, ticket
 from ..planned import plan_body
-from ..routing import Call, Data, Reply, Route
+from ..routing import Call, Data, JsonReply, Reply, Route, Services
+from ..store import plan_text
 from ..stored import planner
+from ..waiting import read_synchronous
 
 __all__ = ["ROUTES"]
 
@@ -19,14 +22,41 @@ ENTITY = "DiffusionInvocation"
 
 
 def invoke(call: Call) -> Reply:
-    """Check, plan and keep an invocation; it is durable when this answers."""
+    """Check, plan and keep an invocation; it is durable when this answers, and over with `synchronous`."""
+    services = call.services
+    plan, waits = _planned(call)
+    job = services.host.submit(plan, call.user.id)
+    return Data(
+        _awaited(services, job.uuid) if waits else ticket(job),
+        headers=(("Location", f"/api/invocation/{job.uuid}"),),
+    )
+
+
+def plan_invocation(call: Call) -> Reply:
+    """Check a body as `POST /api/invoke` does, and give the whole plan, or every fault; nothing is queued."""
+    plan, _ = _planned(call)
+    return JsonReply(plan_text(plan))
+
+
+def _planned(call: Call) -> tuple[Plan, bool]:
+    """Give the plan of the body, and whether the answer is to wait for its pictures."""
     services = call.services
     folders = services.folders
     inbox = ImageInbox(folders, services.host.settings, (folders.images, folders.inputs))
     body = call.body()
-    plan = plan_body(body, inbox, planner(services.host, services.store.records, body))
-    job = services.host.submit(plan, call.user.id)
-    return Data(ticket(job), headers=(("Location", f"/api/invocation/{job.uuid}"),))
+    waits, faults = read_synchronous(body)
+    try:
+        plan = plan_body(body, inbox, planner(services.host, services.store.records, body))
+    except InvalidRequestError as error:
+        raise InvalidRequestError([*faults, *error.faults]) from error
+    if faults:
+        raise InvalidRequestError(faults)
+    return plan, waits
+
+
+def _awaited(services: Services, uuid: str) -> dict[str, object]:
+    row = services.waiting.row(services.store.records, uuid, services.host.settings.max_wait_s)
+    return described(row, services.host.progress(uuid))
 
 
 def list_invocations(call: Call) -> Reply:
@@ -91,6 +121,7 @@ def delete_invocation(call: Call) -> Reply:
 
 ROUTES = (
     Route("POST", "/api/invoke", invoke, users_may("create", ENTITY)),
+    Route("POST", "/api/plan", plan_invocation, users_may("create", ENTITY)),
     Route("GET", "/api/invocation", list_invocations, users_may("read", ENTITY)),
     Route("POST", "/api/invocation/stop", stop_invocation),
     Route("GET", "/api/invocation/<uuid>", show_invocation, users_may("read", ENTITY)),

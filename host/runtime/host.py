@@ -211,6 +211,11 @@ class Host:
         return self._dispatcher.status if self._dispatcher is not None else "idle"
 
     @property
+    def running(self) -> bool:
+        """Say whether the queue is at work: from `start` to `close`."""
+        return self._dispatcher is not None and self._dispatcher.running
+
+    @property
     def worker_pid(self) -> int | None:
         """Give the worker's process id while there is one."""
         return self._dispatcher.worker_pid if self._dispatcher is not None else None

@@ -117,6 +117,11 @@ class Dispatcher:
         return "ready" if self._worker is not None else "idle"
 
     @property
+    def running(self) -> bool:
+        """Say whether jobs are taken up."""
+        return self._thread.is_alive() and not self._closing.is_set()
+
+    @property
     def worker_pid(self) -> int | None:
         """Give the worker's process id while there is one."""
         worker = self._worker
