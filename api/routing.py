@@ -14,6 +14,7 @@ from stretto.host.settings import Folders
 
 from .access import ANY_USER, Access, User
 from .auth import Auth
+from .downloads import Downloads
 from .fields import refuse_half_characters
 from .history import start_mark
 from .settings_store import SettingsStore
@@ -48,6 +49,7 @@ class Services:
     store: PonyJobStore
     settings: SettingsStore
     auth: Auth
+    downloads: Downloads
     # whether other machines can reach this server, without leave to do so unless they log in
     guarded: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -69,6 +71,7 @@ def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False, seats
         store=store,
         settings=SettingsStore(records),
         auth=Auth(records, lambda: host.settings.auth),
+        downloads=Downloads(records, host.folders, lambda: host.settings),
         guarded=guarded,
         waiting=WaitingRoom(seats),
         before=start_mark(records),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import files, health, history, invocations, lists, login, models, settings, system, users
+from . import downloads, files, health, history, invocations, lists, login, models, settings, system, users
 
 __all__ = ["ROUTES"]
 
@@ -17,4 +17,5 @@ ROUTES = (
     *models.ROUTES,
     *lists.ROUTES,
     *settings.ROUTES,
+    *downloads.ROUTES,
 )

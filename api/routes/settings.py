@@ -23,7 +23,9 @@ def change_settings(call: Call) -> Reply:
     services, body = call.services, call.body()
     refuse_unguarded(services, body)
     misfits = partial(find_misfits, services.host, services.store.records)
-    return Data(asdict(services.settings.change(body, services.host.update_settings, misfits)))
+    settings = services.settings.change(body, services.host.update_settings, misfits)
+    services.downloads.wake()  # more may run at once now
+    return Data(asdict(settings))
 
 
 ROUTES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from stretto.host.runtime.gpu import gpu_snapshot
 
@@ -15,12 +16,12 @@ __all__ = ["ROUTES"]
 def show_status(call: Call) -> Reply:
     """Give status, counts, graphics card, version and uptime."""
     services = call.services
-    jobs = counts(services.store.records, services.before)
+    jobs, downloads = counts(services.store.records, services.before), services.downloads.counts()
     return Data(
         {
             "status": services.host.status(),
             "system": {
-                "downloads": {"active": 0, "queued": 0, "total": 0},
+                "downloads": asdict(downloads),
                 "invocations": {"active": jobs.processing > 0, "queued": jobs.queued, "total": jobs.total},
             },
             "gpu": gpu_snapshot(),
