@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -58,7 +58,9 @@ class WeightFile:
     """A file (or diffusers folder) of weights, known by its content rather than its name.
 
     `fingerprint` is the sha256 of the safetensors headers with sizes and 128 KiB of samples spread
-    over the tensors, so it costs milliseconds; a full content hash is the engine cache's business. `in_channels` is the UNet's: 4, or 9 for an inpainting model.
+    over the tensors, so it costs milliseconds. `sha256` is of the whole file, and is known once a job has drawn
+    with it; a folder's is that of the lines `sha256sum` prints of its weights. `in_channels` is the UNet's: 4, or 9
+    for an inpainting model.
     """
 
     path: str
@@ -71,6 +73,7 @@ class WeightFile:
     size_bytes: int = 0
     fingerprint: str = ""
     parts_from: WeightFile | None = None  # a UNet alone has VAE, text encoders and scheduler from this model
+    sha256: str = field(default="", compare=False)  # known or not, the load is the same
 
     @property
     def companion(self) -> Path:

@@ -82,6 +82,7 @@ class JobBench:
         self._reported_at = 0.0
         self._reported = -1
         self._relief: Relief | None = None
+        self._seal = machine.seal(job.plan)
         machine.rest(job=True)
 
     # -- what steps use ------------------------------------------------------------------------
@@ -144,6 +145,15 @@ class JobBench:
             yield
         finally:
             self.plan = replace(whole, notes=self.plan.notes)
+
+    def identify(self) -> None:
+        """Write the SHA-256 of every file into the plan; waits until all are read.
+
+        Raises WeightsError for a file that is another one than the plan was drawn with.
+        """
+        while not self._seal.ready(within_s=_REPORT_S):
+            self.tick("reading the SHA-256 of files", ticks=0)
+        self.plan = self._seal.on(self.plan, self.note)
 
     @contextmanager
     def stage(self, task: str) -> Iterator[None]:

@@ -22,6 +22,7 @@ __all__ = ["conduct", "execute", "failure"]
 def conduct(board: Board, bench: JobBench) -> Finished:
     """Do the bench's job from its plan to its pictures; raises what a step raises."""
     frame = execute(board, bench)
+    bench.identify()
     done = Finished(job=bench.job, images=frame.files, seconds=bench.seconds, notes=bench.plan.notes)
     return bench.stamped(done)
 
@@ -35,6 +36,8 @@ def execute(board: Board, bench: JobBench) -> Frame:
         frame = Frame(files=frame.files)  # one run's pictures at a time
         with bench.during(run):
             for step in steps:
+                if step is steps[-1]:  # which keeps pictures with their plan
+                    bench.identify()
                 with bench.stage(step.why):
                     frame = _run(board, step, frame, bench)
     return frame

@@ -6,15 +6,19 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from ..catalog.digests import Digests
 from ..contracts.models import ModelSpec, Precision, Role
+from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel, Loader
 from ..errors import WeightsError
 from .hands import Hands
 from .limits import limited, usable_ram_bytes
+from .seal import Seal
 
 if TYPE_CHECKING:
     from ..engine.pool import ModelPool
@@ -90,6 +94,8 @@ class Machine:
         self.device = device
         self.memo = Memo()
         self.hands = Hands()
+        self._digests = Digests(host.folders.root / "cache" / "sha256.json")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self._drew: ModelSpec | None = None
         self._note: Callable[[str], None] = lambda _text: None
         self._copies = Copies(folder=host.folders.copies, mode=host.settings.cache_mode)
@@ -119,6 +125,7 @@ class Machine:
                     yield machine
                 finally:
                     machine.hands.close()
+                    machine._stop_reading()
                     machine.memo.clear()
                     machine.pool.close()
 
@@ -128,6 +135,10 @@ class Machine:
 
         setting = self._host.settings.precision
         return pick_precision(asked or (Precision(setting) if setting else None), self.device)
+
+    def seal(self, plan: Plan) -> Seal:
+        """Begin to read a plan's files for their SHA-256, beside the drawing."""
+        return Seal(plan, self._digests.of, self._reader)
 
     def given(self, spec: ModelSpec, note: Callable[[str], None]) -> LoadedModel:
         """Give a model from the pool; `note` hears what becomes of another one that drew before it in this job."""
@@ -151,6 +162,10 @@ class Machine:
         if self.device == "cpu":
             return f"{count} idle models were let go of"
         return f"{count} models keep their weights in RAM, and come to the device in groups or when they are used"
+
+    def _stop_reading(self) -> None:
+        self._digests.close()
+        self._reader.shutdown(cancel_futures=True)
 
     def _load(self, spec: ModelSpec, device: str) -> LoadedModel:
         loaded = self._read(spec, device)

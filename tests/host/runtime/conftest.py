@@ -210,7 +210,7 @@ def make_plan(prompt: Any, **changes: Any) -> Any:
         strength=0.8,
     )
     plan = Plan(
-        model=WeightFile(path="/nowhere", kind=WeightKind.DIFFUSERS, name="nothing"),
+        model=WeightFile(path=__file__, kind=WeightKind.DIFFUSERS, name="nothing"),
         size=64,
         width=64,
         height=64,

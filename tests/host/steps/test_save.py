@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -31,12 +32,22 @@ def test_files_are_named_by_job_and_sample(studio, saved):
             assert opened.tobytes() == image.tobytes()
 
 
-def test_text_chunks_hold_the_plan(studio, saved):
-    job, frame = saved
+def test_text_chunks_hold_the_plan_without_folders(studio, reference, ramp):
+    job = studio.job(prompt="a red circle ü", image=reference(ramp), num_inference_steps=2)
+    frame = studio.run(job)
     with Image.open(studio.host.folders.images / frame.files[0]) as opened:
         text = opened.text
     plan = json.loads(text["stretto:plan"])
-    assert plan == json.loads(json.dumps(job.bench.plan.to_json()))
+    whole = json.loads(json.dumps(job.bench.plan.to_json()))
+    image = whole["resolved"]["nodes"][0]["image"]["path"]
+    assert image.startswith("/")
+    assert whole["resolved"]["model"]["path"].startswith("/")
+    whole["resolved"]["model"]["path"] = "diffusers/one"
+    for node in (whole["nodes"][0], whole["resolved"]["nodes"][0]):
+        key = "filename" if "filename" in node["image"] else "path"
+        node["image"][key] = image.rsplit("/", 1)[1]
+    assert plan == whole
+    assert str(studio.host.folders.root) not in json.dumps(plan)
     assert plan["seed"] == 1
     assert text["stretto:version"] == studio.host.version
     assert text["parameters"] == parameters(job.bench.plan, studio.host.version)
@@ -99,3 +110,18 @@ def test_iterations_are_numbered_on_and_each_is_its_own_seed(studio):
             assert opened.tobytes() == image.tobytes()
             recorded = json.loads(opened.text["stretto:plan"])["resolved"]
         assert (recorded["seed"], recorded["iterations"], recorded["clip_skip"]) == (6, 1, 1)
+
+
+def test_a_picture_and_its_job_carry_the_digests_of_the_files(studio):
+    job = studio.job(num_inference_steps=1)
+    frame = execute(studio.host.board, job.bench)
+    with Image.open(studio.host.folders.images / frame.files[0]) as opened:
+        recorded = json.loads(opened.text["stretto:plan"])["resolved"]["model"]
+    folder = studio.host.folders.model_folder("diffusers") / "one"
+    weights = sorted(folder.rglob("*.safetensors"))
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder).as_posix()}\n"
+        for file in weights
+    ]
+    assert weights
+    assert recorded["sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
