@@ -6,6 +6,7 @@ Stored plans are spliced into answers as text; decoding them would cost more tha
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "InvocationRow",
     "active",
     "counts",
+    "deleted",
     "find",
     "history",
     "remove",
@@ -157,7 +159,19 @@ def remove(records: Records, uuid: str) -> None:
             raise NotFoundError(f"No invocation with ID {uuid}")
         if row.status == JobStatus.PROCESSING:
             raise StateConflictError(f"The invocation {uuid} is being stopped; delete it when it has ended")
+        records.database.execute(
+            "INSERT OR REPLACE INTO gone (uuid, user_id, deleted) VALUES ($uuid, $user, $now)",
+            {},
+            {"uuid": uuid, "user": row.user_id, "now": time.time()},
+        )
         row.delete()
+
+
+def deleted(records: Records, uuid: str, user_id: int | None) -> bool:
+    """Say whether there was such an invocation of a user's, or of anybody's (None), and it was deleted."""
+    with db_session:
+        rows = records.database.select("SELECT user_id FROM gone WHERE uuid = $uuid", {}, {"uuid": uuid})
+    return bool(rows) and user_id in (None, rows[0])
 
 
 def _row(row: Sequence[Any]) -> InvocationRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from stretto.host.contracts.ports import Job, JobStatus
+from stretto.host.contracts.ports import JobStatus
 from stretto.host.contracts.protocols import WITHHELD
 from stretto.host.runtime.progress import Progress
 
@@ -27,9 +27,9 @@ def described(row: InvocationRow, progress: Progress | None) -> dict[str, object
     return _processing(row, progress)
 
 
-def ticket(job: Job) -> dict[str, object]:
-    """Give the object of a job that was just queued, without another look at its row."""
-    return _queued(job.uuid)
+def ticket(uuid: str) -> dict[str, object]:
+    """Give the object of a job that was just queued, without a look at its row."""
+    return _queued(uuid)
 
 
 def _queued(uuid: str) -> dict[str, object]:

@@ -17,6 +17,7 @@ from .auth import Auth
 from .downloads import Downloads
 from .fields import refuse_half_characters
 from .history import start_mark
+from .idempotency import Promises
 from .settings_store import SettingsStore
 from .store import PonyJobStore
 from .waiting import WaitingRoom
@@ -54,6 +55,7 @@ class Services:
     guarded: bool = False
     started: float = field(default_factory=time.monotonic)
     waiting: WaitingRoom
+    promises: Promises
     # invocations with a greater id are this server's
     before: int
 
@@ -74,6 +76,7 @@ def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False, seats
         downloads=Downloads(records, host.folders, lambda: host.settings),
         guarded=guarded,
         waiting=WaitingRoom(seats),
+        promises=Promises(records),
         before=start_mark(records),
     )
 

@@ -80,6 +80,10 @@ CONVENTIONS = """
 - Every answer has an `X-Request-Id`: the one that was sent, if it is up to 128 visible ASCII characters, or a new one.
   The log names it beside what failed.
 - Pictures and thumbnails have an `ETag`; `If-None-Match` with it is answered with 304, and `Range` with `If-Range` works.
+- `POST /api/invoke` with an `Idempotency-Key` (up to 255 visible ASCII characters, yours alone) may be sent again: the
+  same body gets the first answer for seven days, after a restart too, and another body 422. A call that was refused
+  does not use its key up.
+- An invocation that was deleted is 404, and 410 for who sends `Accept: application/problem+json`.
 - `GET /healthz` is 200 while the server answers; `GET /readyz` while it also takes and runs invocations, or else 503.
 - Answers of 429 and 503 have `Retry-After`, in seconds.
 """

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from stretto.host.contracts.plan import Plan
-from stretto.host.errors import ForbiddenError, InvalidRequestError, NotFoundError
+from stretto.host.errors import (
+    Fault,
+    ForbiddenError,
+    GoneError,
+    InvalidRequestError,
+    NotFoundError,
+    StrettoError,
+)
 
 from ..access import users_may
 from ..fields import shown
-from ..history import active, find, remove, since
+from ..history import InvocationRow, active, deleted, find, remove, since
+from ..idempotency import KEY, Key, digest_of
 from ..inbox import ImageInbox
 from ..invocations import described, ticket
 from ..planned import plan_body
@@ -18,40 +28,60 @@ from ..waiting import read_synchronous
 
 __all__ = ["ROUTES"]
 
+PROBLEM = "application/problem+json"
 ENTITY = "DiffusionInvocation"
 
 
 def invoke(call: Call) -> Reply:
     """Check, plan and keep an invocation; it is durable when this answers, and over with `synchronous`."""
-    services = call.services
-    plan, waits = _planned(call)
-    job = services.host.submit(plan, call.user.id)
-    return Data(
-        _awaited(services, job.uuid) if waits else ticket(job),
-        headers=(("Location", f"/api/invocation/{job.uuid}"),),
-    )
+    body = call.body()
+    waits, faults = read_synchronous(body)
+    text = call.header(KEY)
+    if text is None:
+        uuid = _submitted(call, body, faults)
+    else:
+        uuid = _submitted_once(call, body, faults, Key(call.user.id, text))
+    said = _awaited(call.services, uuid) if waits else ticket(uuid)
+    return Data(said, headers=(("Location", f"/api/invocation/{uuid}"),))
+
+
+def _submitted(call: Call, body: Mapping[str, object], faults: list[Fault], named: str | None = None) -> str:
+    plan = _planned(call, body, faults)
+    return call.services.host.submit(plan, call.user.id, named=named).uuid
+
+
+def _submitted_once(call: Call, body: Mapping[str, object], faults: list[Fault], key: Key) -> str:
+    promises = call.services.promises
+    with promises.lock(key):
+        uuid = promises.promised(key, digest_of(body))
+        if promises.kept(uuid):
+            return uuid
+        try:
+            return _submitted(call, body, faults, uuid)
+        except StrettoError:
+            promises.forget(key)
+            raise
 
 
 def plan_invocation(call: Call) -> Reply:
     """Check a body as `POST /api/invoke` does, and give the whole plan, or every fault; nothing is queued."""
-    plan, _ = _planned(call)
-    return JsonReply(plan_text(plan))
+    body = call.body()
+    _, faults = read_synchronous(body)
+    return JsonReply(plan_text(_planned(call, body, faults)))
 
 
-def _planned(call: Call) -> tuple[Plan, bool]:
-    """Give the plan of the body, and whether the answer is to wait for its pictures."""
+def _planned(call: Call, body: Mapping[str, object], faults: list[Fault]) -> Plan:
+    """Give the plan of a body; raises InvalidRequestError with its faults after those that are known."""
     services = call.services
     folders = services.folders
     inbox = ImageInbox(folders, services.host.settings, (folders.images, folders.inputs))
-    body = call.body()
-    waits, faults = read_synchronous(body)
     try:
         plan = plan_body(body, inbox, planner(services.host, services.store.records, body))
     except InvalidRequestError as error:
         raise InvalidRequestError([*faults, *error.faults]) from error
     if faults:
         raise InvalidRequestError(faults)
-    return plan, waits
+    return plan
 
 
 def _awaited(services: Services, uuid: str) -> dict[str, object]:
@@ -69,8 +99,20 @@ def list_invocations(call: Call) -> Reply:
 def show_invocation(call: Call) -> Reply:
     """Say how far an invocation is."""
     services = call.services
-    row = find(services.store.records, call.names["uuid"], call.user.scope)
+    row = found(call, call.names["uuid"])
     return Data(described(row, services.host.progress(row.uuid)))
+
+
+def found(call: Call, uuid: str) -> InvocationRow:
+    """Give one of the caller's invocations; NotFoundError, or GoneError for who can read that it was deleted."""
+    records, scope = call.services.store.records, call.user.scope
+    try:
+        return find(records, uuid, scope)
+    except NotFoundError as error:
+        # the contract's clients know 404 alone
+        if PROBLEM in (call.header("Accept") or "").lower() and deleted(records, uuid, scope):
+            raise GoneError(f"The invocation {uuid} was deleted") from error
+        raise
 
 
 def stop_invocation(call: Call) -> Reply:

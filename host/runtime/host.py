@@ -194,9 +194,13 @@ class Host:
             raise PluginError(f"build_plan gave {type(plan).__name__}; it must give a Plan, or None to pass")
         return plan
 
-    def submit(self, plan: Plan, user_id: int = 0) -> Job:
-        """Keep a job, durably, and have it run; raises TooManyRequestsError when the queue is full."""
-        return self._queue().submit(_job(plan, user_id))
+    def submit(self, plan: Plan, user_id: int = 0, *, named: str | None = None) -> Job:
+        """Keep a job, durably, and have it run; raises TooManyRequestsError when the queue is full.
+
+        `named` is its uuid (32 hex digits, never used before), where that was promised already.
+        """
+        job = _job(plan, user_id)
+        return self._queue().submit(job if named is None else replace(job, uuid=named))
 
     def stop(self, uuid: str | None = None) -> bool:
         """End the active job, or the named one; False when there is none to end."""
