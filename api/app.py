@@ -56,6 +56,7 @@ class _Farewell:
         self._services.waiting.close()
 
 
+        self._services.downloads.close()
 def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: int = 4) -> bottle.Bottle:
     """Make the WSGI application over an open host and the store that it was opened with.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ ()+\[\]-]{0,199}", re.ASCII)
 ENDINGS = (*SUFFIXES, ".onnx", ".yaml", ".json", ".txt")
 DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-STOP_S = 5.0
+STOP_S = 2.0  # for all together; what has not ended by then ends with the process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +166,9 @@ class Downloads:
             running = list(self._running.values())
         for transfer, _ in running:
             transfer.stop.set()
+        deadline = time.monotonic() + STOP_S
         for _, thread in running:
-            thread.join(STOP_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self, row: Download) -> None:
         transfer = Transfer(

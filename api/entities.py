@@ -129,7 +129,13 @@ def _entities(database: Any) -> Records:
         negative_prompt=Optional(LongStr, lazy=False, autostrip=False),
         parts=Required(LongStr, lazy=False),
     )
-    download = _entity(
+    return Records(database, invocation, setting, user, token, model, _download(database))
+
+
+def _download(database: Any) -> Any:
+    from pony.orm import LongStr, Optional, PrimaryKey, Required
+
+    return _entity(
         database,
         "Download",
         id=PrimaryKey(int, auto=True),
@@ -147,7 +153,6 @@ def _entities(database: Any) -> Records:
         finished=Optional(float),
         error=Optional(LongStr, nullable=True, lazy=False),
     )
-    return Records(database, invocation, setting, user, token, model, download)
 
 
 def _entity(database: Any, name: str, /, **attributes: Any) -> Any:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import downloads, files, health, history, invocations, lists, login, models, settings, system, users
+from . import (
+    civitai,
+    downloads,
+    files,
+    health,
+    history,
+    invocations,
+    lists,
+    login,
+    models,
+    settings,
+    system,
+    users,
+)
 
 __all__ = ["ROUTES"]
 
@@ -18,4 +31,5 @@ ROUTES = (
     *lists.ROUTES,
     *settings.ROUTES,
     *downloads.ROUTES,
+    *civitai.ROUTES,
 )
