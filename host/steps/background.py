@@ -13,6 +13,7 @@ from ..contracts.steps import RemoveBackground
 from ..engine.device import out_of_memory_said
 from ..engine.fitting import open_image
 from ..errors import EngineError
+from .desk import put_down
 
 __all__ = ["cut_background", "cut_out", "remove_background"]
 
@@ -47,9 +48,7 @@ def cut_out(node: Node, bench: Bench) -> Node:
             f"'{remover.method}' found no subject in the image, so all of it would be filled; leave out "
             "fill_background, or give a mask"
         )
-    path = bench.folders.intermediates / f"{bench.job}_cut.png"
-    cut.save(path, compress_level=1)
-    return replace(node, image=replace(node.image, path=str(path), mode=cut.mode))
+    return replace(node, image=put_down(cut, "cut", bench))
 
 
 def cut_background(image: Image.Image, remover: Remover, bench: Bench) -> Image.Image:

@@ -14,7 +14,7 @@ from ..contracts.protocols import Bench, Frame, LoadedModel
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["at_node", "given", "put_down"]
+__all__ = ["at_node", "given", "put_down", "tidy"]
 
 
 def at_node(bench: Bench, node: Node, *, once: bool = False) -> Bench:
@@ -36,10 +36,19 @@ def given(node: Node, frame: Frame, bench: Bench) -> Node:
 
 
 def put_down(picture: Image, name: str, bench: Bench) -> ImageRef:
-    """Keep a picture in a file of this job's, to be the image of what is drawn next."""
-    path = bench.folders.intermediates / f"{bench.job}_{name}.png"
+    """Keep a picture in a file of this job's until the step is over, to be the image of what is drawn next.
+
+    Nobody has checked it yet, so its name begins with a dot, and is never served.
+    """
+    path = bench.folders.intermediates / f".{bench.job}_{name}.png"
     picture.save(path, compress_level=1)
     return ImageRef(path=str(path), width=picture.width, height=picture.height, mode=picture.mode, sha256="")
+
+
+def tidy(bench: Bench) -> None:
+    """Throw away what was put down."""
+    for file in bench.folders.intermediates.glob(f".{bench.job}_*.png"):
+        file.unlink(missing_ok=True)
 
 
 class _Desk:

@@ -30,6 +30,14 @@ class CoreSteps:
     @hookimpl(trylast=True)
     def run_step(self, step: Step, frame: Frame, bench: Bench) -> Frame:
         """Do one step; raises errors of `stretto.host.errors`."""
+        from .desk import tidy
+
+        try:
+            return self._done(step, frame, bench)
+        finally:
+            tidy(bench)
+
+    def _done(self, step: Step, frame: Frame, bench: Bench) -> Frame:
         from .safety import among_kept, check_safety
 
         match step:

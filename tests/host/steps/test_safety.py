@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from stretto.api.plan_json import plan_from_json
+from stretto.api.resolver import NAME
+from stretto.host import NodeRequest
 from stretto.host.contracts.protocols import Frame
 from stretto.host.contracts.steps import CheckSafety
+from stretto.host.steps import desk, layers
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.steps.safety import among_kept
 from stretto.host.testing.safety import make_tiny_safety_checker
@@ -38,6 +42,23 @@ def test_what_is_flagged_is_withheld(studio, strict):
     assert folders_of(studio, job) == ([], [])
     assert all(not image.getbbox() for image in frame.images), "a withheld picture is still in memory"
     assert "safe: 2 of 2 pictures were withheld" in job.bench.plan.notes
+
+
+def test_of_nodes_nothing_unchecked_is_left(studio, strict, monkeypatch):
+    """What one node hands to the next is put down where nobody is served from, and not for long."""
+    kept = []
+    put_down = desk.put_down
+    for module in (desk, layers):
+        monkeypatch.setattr(
+            module, "put_down", lambda *given: kept.append(Path(put_down(*given).path)) or put_down(*given)
+        )
+    strict(-1.0)
+    nodes = (NodeRequest(w=64, h=64, prompt="a cat"),)
+    job = studio.job(safe=True, nodes=nodes, width=128, height=64, num_inference_steps=2)
+    assert studio.run(job).files == ("nsfw",)
+    assert folders_of(studio, job) == ([], [])
+    assert [path.name for path in kept] == [f".{job.bench.job}_{name}.png" for name in ("canvas", "rest")]
+    assert not NAME.fullmatch(kept[0].name), "served"
 
 
 def test_what_is_not_flagged_is_as_it_would_be(studio, strict):
