@@ -59,6 +59,12 @@ def _bottom(studio: Studio, words: Words) -> Iterator[Node]:
     """Give the invocation's own picture, which nodes are laid over, if it has an image."""
     request = studio.draft.request
     if request.image is None and not asked_controls(request):
+        if request.mask is not None:
+            voice = studio.draft.voice
+            voice.fault(
+                "mask",
+                "there is no image whose part it could repaint; give `image` too, or each node its own",
+            )
         return
     studio.draft.notes.append(
         "the invocation has an image of its own, so the nodes are laid over what that gives"

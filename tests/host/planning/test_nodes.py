@@ -258,6 +258,11 @@ def test_the_invocations_own_image_lies_below(view: Any, store: Store) -> None:
     assert plan.remainder is None
 
 
+def test_a_mask_of_the_invocation_needs_its_image(view: Any, store: Store) -> None:
+    found = faults_of(view, NodeRequest(**LEFT), prompt="a room", mask=store(mode="L"))
+    assert "there is no image" in found["mask"]
+
+
 def test_a_removed_background_leaves_what_is_painted(view: Any, remover: str) -> None:
     cat = NodeRequest(**LEFT, remove_background=True)
     dog = NodeRequest(**RIGHT, remove_background=True)
