@@ -20,6 +20,7 @@ from .draft import Draft
 from .drawing import Drawing, Studio, Words, draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
 from .fillers import check_filler
+from .inpainters import check_adapted
 from .model import check_base, find_base, pick_precision, pick_schedulers, pick_vae
 from .nodes import cutting, draw_nodes
 from .regions import draw_regions
@@ -138,6 +139,7 @@ def _check(studio: Studio, drawing: Drawing, stages: tuple[UpscaleStage, ...]) -
     check_extent(draft, canvas, studio.windows)
     check_repeats(draft.request, (draft.weights, studio.filler), draft.fault)
     check_filler(draft, drawing.drawn(), stages)
+    check_adapted(draft.request, draft.weights, studio.filler, drawing.drawn(), draft.voice)
 
 
 def _stages(studio: Studio, prompts: tuple[str, str]) -> tuple[UpscaleStage, ...]:

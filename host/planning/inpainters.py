@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..contracts.models import Difference, Family, WeightFile, WeightKind
@@ -15,7 +17,7 @@ from .defaults import offer_of, size_px
 from .fillers import SEES_MASKS
 from .masks import Voice
 
-__all__ = ["find_beside", "inpainter", "told"]
+__all__ = ["check_adapted", "find_beside", "inpainter", "told"]
 
 DRAWS = 4  # channels of a UNet that is told nothing of masks
 # The files (or folders) that Stable Diffusion 1.5 and its inpainting model are known by, without suffix.
@@ -103,6 +105,41 @@ def _first(names: tuple[str, ...], channels: int, like: WeightFile, host: HostVi
         if found.family == like.family and found.in_channels == channels:
             return found
     return None
+
+
+def check_adapted(
+    request: InvocationRequest,
+    base: WeightFile,
+    filler: WeightFile | None,
+    nodes: Iterable[Node],
+    voice: Voice,
+) -> None:
+    """Tell of LoRA and LyCORIS where masks are filled by a model of another build: both would have to fit them."""
+    adapted = any(adapter.weight for adapter in (*request.lora, *request.lycoris))
+    if (
+        not adapted
+        or filler is None
+        or filler.family != base.family
+        or not any(node.paints for node in nodes)
+    ):
+        return
+    widths = _widths(base), _widths(filler)
+    if None not in widths and widths[0] != widths[1]:
+        voice.fault(
+            "inpainter",
+            f"the layers of '{filler.name or filler.path}' are of other widths than those of "
+            f"'{base.name or base.path}', so no LoRA fits both; leave it out, and the model itself fills the mask, "
+            "or leave lora and lycoris out",
+        )
+
+
+def _widths(file: WeightFile) -> list[int] | None:
+    """Give the widths of a UNet in diffusers' folders; None for a single file, whose header alone is known."""
+    config = Path(file.path, "config.json" if file.kind is WeightKind.UNET else "unet/config.json")
+    if not config.is_file():
+        return None
+    widths = json.loads(config.read_text(encoding="utf-8")).get("block_out_channels")
+    return widths if isinstance(widths, list) else None
 
 
 def _stem(file: WeightFile) -> str:

@@ -89,6 +89,30 @@ def test_inpainters_that_cannot_be_used(view: Any, masked: Any, name: str, told:
     assert [fault.field for fault in caught.value.faults] == ["inpainter"]
 
 
+def test_a_lora_needs_an_inpainter_of_the_models_build(
+    view: Any, masked: Any, filled: WeightFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Told before anything is loaded, and only where the inpainter draws."""
+    for name, widths in (("model/unet", [32, 64]), ("fills", [24, 48])):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"block_out_channels": widths}))
+    base = replace(view.resolve_model("starter"), path=str(tmp_path / "model"))
+    found = {"starter": base, filled.name: replace(filled, path=str(tmp_path / "fills"), parts_from=base)}
+    found["style.safetensors"] = replace(base, name="style.safetensors", kind=WeightKind.LORA)
+    before = view.resolve_model
+    monkeypatch.setattr(
+        view, "resolve_model", lambda name, kinds=(): found.get(name) or before(name, kinds=kinds)
+    )
+    asked = {"model": "starter", "inpainter": filled.name, "scheduler": "ddim"}
+    lora = (Adapter(model="style.safetensors"),)
+    with pytest.raises(InvalidRequestError, match="of other widths") as caught:
+        plan_of(view, **asked, **masked, lora=lora)
+    assert [fault.field for fault in caught.value.faults] == ["inpainter"]
+    assert plan_of(view, **asked, lora=lora).patches
+    assert plan_of(view, **asked, **masked).inpainter == found[filled.name]
+
+
 def test_an_inpainter_beside_the_model_is_found(
     view: Any, masked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
