@@ -52,6 +52,12 @@ ENTRIES = (
         *({"prompt": "a heart", "seed": 7, "negative_prompt": avoided} for avoided in ("", "red", "blue")),
     ),
     _entry(
+        "skipped",
+        "Skipping layers of the text encoder",
+        "`clip_skip` 0 and 1: the starter was taught by the last layer and misses it; other models were taught without.",
+        *({"prompt": "a red heart above a blue square", "seed": 7, "clip_skip": count} for count in (0, 1)),
+    ),
+    _entry(
         "noise",
         "Offset noise",
         "`noise_offset` 0, 0.1 and 0.3: other levels of dark and bright.",
@@ -79,6 +85,18 @@ ENTRIES = (
         {"prompt": "a blue circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "strength": 0},
         {"prompt": "a blue circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "strength": 0.6},
         {"prompt": "a blue circle on a white background", "seed": 3, "image": f"{INPUTS}/red.png", "strength": 0.9},
+    ),
+    _entry(
+        "placed",
+        "Fitting an image to the canvas",
+        "A wide image on a square canvas: as it is, contained, covering, and stretched; without a prompt nothing is painted beside it.",
+        *(
+            {
+                "prompt": "", "seed": 3, "image": f"{INPUTS}/wide.png", "strength": 0, "width": 128, "height": 128,
+                "fit": fit, "anchor": "center-center",
+            }
+            for fit in ("actual", "contain", "cover", "stretch")
+        ),
     ),
     _entry(
         "inpaint",
@@ -146,6 +164,25 @@ ENTRIES = (
         ),
     ),
     _entry(
+        "shares",
+        "A ControlNet for a share of the steps",
+        "The same edges, followed to the end, for the first 30 % of the steps, and half as closely beside a second one.",
+        *(
+            {
+                "prompt": "a red star on a white background", "seed": 3, "process_control_image": False,
+                "controlnet": units,
+            }
+            for units in (
+                [{"controlnet": "canny", "image": f"{INPUTS}/edges.png"}],
+                [{"controlnet": "canny", "image": f"{INPUTS}/edges.png", "end": 0.3}],
+                [
+                    {"controlnet": "canny", "image": f"{INPUTS}/edges.png", "scale": 0.5},
+                    {"controlnet": "canny", "image": f"{INPUTS}/edges.png", "scale": 0.5, "start": 0.2},
+                ],
+            )
+        ),
+    ),
+    _entry(
         "lora",
         "LoRA",
         "The companion `outline-lora` at weights 0 and 1.",
@@ -182,6 +219,18 @@ ENTRIES = (
         "A second model over the finished picture; here the same one, at strengths 0 and 0.5.",
         {"prompt": "a dog on a yellow background", "seed": 9, "refiner": "starter", "refiner_strength": 0},
         {"prompt": "a dog on a yellow background", "seed": 9, "refiner": "starter", "refiner_strength": 0.5},
+    ),
+    _entry(
+        "resamplers",
+        "Enlarging without a network",
+        "Four times as large by `nearest`, `bilinear`, `bicubic` and `lanczos`.",
+        *(
+            {
+                "prompt": "", "seed": 3, "image": f"{INPUTS}/wide.png", "strength": 0, "width": 48, "height": 24,
+                "fit": "stretch", "outscale": 4, "upscale": method,
+            }
+            for method in ("nearest", "bilinear", "bicubic", "lanczos")
+        ),
     ),
     _entry(
         "upscale",
