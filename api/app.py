@@ -22,6 +22,7 @@ from .access import ANYBODY, NO_AUTH, User, grant
 from .auth import COOKIE, cookie_of
 from .conditional import etag_of, settled
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
+from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, request_id
 from .routes import ROUTES
 from .routing import Call, Data, FileReply, JsonReply, RawReply, Reply, Route, Services, services_of
@@ -35,6 +36,7 @@ __all__ = ["build_app", "too_large"]
 _log = logging.getLogger(__name__)
 
 MAX_QUERY_FIELDS = 1000
+SENT = "stretto.sent"  # the body as it was read, where problem details find what they point at
 # who calls what anybody may, where a token is needed for the rest
 STRANGER = User(id=-1, username="", admin=False)
 
@@ -54,9 +56,9 @@ class _Farewell:
     def close(self) -> None:
         """Answer those who wait; idempotent."""
         self._services.waiting.close()
-
-
         self._services.downloads.close()
+
+
 def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: int = 4) -> bottle.Bottle:
     """Make the WSGI application over an open host and the store that it was opened with.
 
@@ -143,6 +145,7 @@ def _read(limit: int, here: int | None) -> bytes:
     body: bytes = bottle.request.environ["wsgi.input"].read(limit + 1 if length < 0 else length)
     if len(body) > limit:
         raise too_large(limit)
+    bottle.request.environ[SENT] = body
     return body
 
 
@@ -191,7 +194,13 @@ def _refusal(error: Exception) -> bottle.HTTPResponse:
         _log.error(
             "%s %s failed (request %s)", bottle.request.method, bottle.request.path, named, exc_info=error
         )
-    response = _response(status, failure(status, title, details), MEDIA_TYPE)
+    environ = bottle.request.environ
+    if wants_problem(environ.get("HTTP_ACCEPT", "")):
+        method, sent = environ["REQUEST_METHOD"], environ.get(SENT, b"")
+        response = _response(status, problem(error, method=method, path=_asked_path(), raw=sent), PROBLEM_TYPE)
+    else:
+        response = _response(status, failure(status, title, details), MEDIA_TYPE)
+    response.add_header("Vary", "Accept")
     if isinstance(error, (TooManyRequestsError, UnavailableError)):
         response.set_header("Retry-After", str(error.retry_after_s))
     if isinstance(error, AuthenticationError):

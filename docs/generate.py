@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 import click
 import stretto.host.errors as errors_module
 from http_page import http_parts
+from openapi_pages import openapi_text, problem_parts
 from parameters_page import parameter_parts
 from stretto.api.cli.main import cli
 from stretto.host.hookspecs import PROJECT, HostSpecs
@@ -60,6 +61,8 @@ def pages() -> dict[str, str]:
         "errors.md": _errors(),
         "http.md": _page("The JSON API", *http_parts()),
         "parameters.md": _page("Parameters", *parameter_parts()),
+        "problems.md": _page("Problem types", *problem_parts()),
+        "openapi.json": openapi_text(),
     }
 
 

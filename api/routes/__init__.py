@@ -12,6 +12,7 @@ from . import (
     lists,
     login,
     models,
+    reference,
     settings,
     system,
     users,
@@ -32,4 +33,5 @@ ROUTES = (
     *settings.ROUTES,
     *downloads.ROUTES,
     *civitai.ROUTES,
+    *reference.ROUTES,
 )

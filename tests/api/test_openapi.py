@@ -1,0 +1,76 @@
+"""The OpenAPI document is valid, complete, and says what the plugins of this host offer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from stretto.api.access import ANY_USER
+from stretto.api.openapi import openapi
+from stretto.api.routes import ROUTES
+from stretto.api.routing import Call, Data, Reply, Route
+from stretto.host.contracts.request import INTERNAL, InvocationRequest
+
+from .client import QUICK, Signed, Still
+
+
+def mirror(call: Call) -> Reply:
+    """Mirror a word."""
+    return Data(call.names["word"])
+
+
+def test_document_is_valid_and_has_every_route(still: Still) -> None:
+    answer = still.client.get("/api/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    document = answer.json
+    OpenAPIV31SpecValidator(document).validate()
+    listed = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert len(listed) == len({(route.method, route.path) for route in ROUTES})
+    schemas = document["components"]["schemas"]
+    assert set(schemas["InvocationRequest"]["properties"]) == {
+        field.name for field in dataclasses.fields(InvocationRequest)
+    } - set(INTERNAL)
+    assert set(still.host.offers("schedulers")) <= set(schemas["Scheduler"]["enum"])
+    assert set(still.host.offers("controlnets")) == set(schemas["ControlNet"]["anyOf"][0]["enum"])
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        (QUICK, True),
+        (
+            {"lora": "a", "upscale": ["esrgan", "a.pth"], "tile": "x", "scheduler": "euler", "width": None},
+            True,
+        ),
+        (
+            {"controlnet": ["canny", {"controlnet": "a.pth", "scale": 0.5}], "nodes": [{"w": 64, "h": 64}]},
+            True,
+        ),
+        ({"scheduler": "nothing"}, False),
+        ({"width": 7}, False),
+        ({"fit": "contains"}, False),
+    ],
+)
+def test_schema_of_an_invocation_takes_what_the_server_takes(still: Still, body: object, fits: bool) -> None:
+    document = still.client.get("/api/openapi.json").json
+    schema = {"$ref": "#/components/schemas/InvocationRequest", "components": document["components"]}
+    assert Draft202012Validator(schema).is_valid(body) is fits
+
+
+def test_plugin_offers_and_routes_are_its_own() -> None:
+    route = Route("GET", "/api/mirror/<word:path>", mirror, ANY_USER)
+    names = (("schedulers", ("odd",)), ("controlnets", ()), ("upscalers", ()), ("vaes", ()))
+    document = openapi([*ROUTES, route], "1", names)
+    assert document["components"]["schemas"]["Scheduler"]["enum"] == ["odd"]
+    assert document["paths"]["/api/mirror/{word}"]["get"]["tags"] == [mirror.__module__.partition(".")[0]]
+
+
+def test_anybody_may_read_the_document_and_its_page(signed: Signed) -> None:
+    client = signed.still.client
+    assert client.get("/api/openapi.json").status == 200
+    page = client.get("/api/docs")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b"//" not in page.body
+    assert b'fetch("openapi.json")' in page.body
