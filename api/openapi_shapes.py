@@ -10,6 +10,8 @@ from stretto.host.settings import Settings
 from .accounts import UserForm
 from .envelope import MEDIA_TYPE
 from .history import HISTORY_COLUMNS
+from .idempotency import KEY
+from .meanings import CONTROL_MEANINGS, MEANINGS, NODE_MEANINGS
 from .model_form import ModelForm
 from .model_objects import MODEL, MODEL_COLUMNS
 from .people import USER, USER_COLUMNS
@@ -54,6 +56,17 @@ TILE: Shape = {
     ],
     "default": False,
 }
+LATER = "Answered with 501 by this version when set."
+SYNCHRONOUS: Shape = {
+    "type": ["boolean", "null"],
+    "default": False,
+    "description": "Answer when the pictures are there, or after the setting `max_wait_s`.",
+}
+MEANT = {
+    "InvocationRequest": MEANINGS,
+    "NodeRequest": MEANINGS | NODE_MEANINGS,
+    "ControlRequest": CONTROL_MEANINGS,
+}
 
 
 def _ref(name: str) -> Shape:
@@ -82,6 +95,12 @@ def schemas(names: Offered) -> dict[str, Shape]:
         fields["controlnet"] = {"anyOf": [_ref("ControlNet"), _list(one_control), NULL]}
         fields["controlnets"] = {"anyOf": [_list(one_control), NULL]}
     made["InvocationRequest"]["properties"]["tile"] = TILE
+    for owner_name, meanings in MEANT.items():
+        fields = made[owner_name]["properties"]
+        fields |= {
+            name: {**field, "description": meanings.get(name, LATER)} for name, field in fields.items()
+        }
+    made["InvocationRequest"]["properties"]["synchronous"] = SYNCHRONOUS
     return dict(sorted((made | ANSWERS).items()))
 
 
@@ -265,7 +284,10 @@ def answer_of(method: str, path: str) -> dict[str, Shape]:
 
 
 def query_of(method: str, path: str) -> list[Shape]:
-    """Give the query parameters of a collection, which may be given several times each; none of others."""
+    """Give the query parameters, which may be given several times each in a collection, and the headers."""
+    if (method, path) == ("POST", "/api/invoke"):
+        words = "the same key and body get the first answer again"
+        return [{"name": KEY, "in": "header", "schema": TEXT, "description": words}]
     if method != "GET" or path not in COLLECTIONS:
         return []
     columns, relations = COLLECTIONS[path]

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_type_hints
 
-from meanings import CONTROL_MEANINGS, MEANINGS, NODE_MEANINGS
 from parameter_examples import EXAMPLES, Example
 from stretto.api.aliases import RENAMED, UNREAD, WORDS
+from stretto.api.meanings import CONTROL_MEANINGS, MEANINGS, NODE_MEANINGS
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.request import (
     INTERNAL,

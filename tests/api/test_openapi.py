@@ -29,9 +29,10 @@ def test_document_is_valid_and_has_every_route(still: Still) -> None:
     listed = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert len(listed) == len({(route.method, route.path) for route in ROUTES})
     schemas = document["components"]["schemas"]
-    assert set(schemas["InvocationRequest"]["properties"]) == {
-        field.name for field in dataclasses.fields(InvocationRequest)
-    } - set(INTERNAL)
+    fields = {field.name for field in dataclasses.fields(InvocationRequest)}
+    properties = schemas["InvocationRequest"]["properties"]
+    assert properties.keys() == fields - set(INTERNAL) | {"synchronous"}
+    assert all(field["description"] for field in properties.values())
     assert set(still.host.offers("schedulers")) <= set(schemas["Scheduler"]["enum"])
     assert set(still.host.offers("controlnets")) == set(schemas["ControlNet"]["anyOf"][0]["enum"])
 

@@ -1,4 +1,4 @@
-"""What each parameter means, in a line; a parameter without one fails the generator."""  # noqa: INP001 - beside the pages, not a package
+"""What each parameter means, in a line, for the OpenAPI document and the reference page."""
 
 from __future__ import annotations
 
