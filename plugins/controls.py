@@ -34,32 +34,50 @@ V11 = "https://huggingface.co/lllyasviel/ControlNet-v1-1/resolve/main"
 COLLECTION = "https://huggingface.co/lllyasviel/sd_control_collection/resolve/main"
 ANNOTATORS = "https://huggingface.co/lllyasviel/Annotators/resolve/main"
 POSES = "https://huggingface.co/lllyasviel/ControlNet/resolve/main/annotator/ckpts"
+HUB, FILE = "https://huggingface.co", "resolve/main/diffusion_pytorch_model"
 # The thresholds between which a gradient is an edge if it touches one above the upper.
 LOW, HIGH = 100, 200
 CELL_PX = 64  # detectors work in whole cells of so many pixels
 LARGEST_PX = 1024  # the shorter side that they look at at most: twice what they were trained at
 
-# Name -> title, its file of ControlNet 1.1 for SD 1.x, files for SDXL, its preprocessor.
+# Name -> title, its file of ControlNet 1.1 for SD 1.x, its file for SDXL, its preprocessor.
 # `tile` and `inpaint` look at the picture itself.
-NETS: Mapping[str, tuple[str, str, tuple[str, ...], str | None]] = {
-    "canny": ("Edges by Canny", "control_v11p_sd15_canny", ("diffusers_xl_canny_full",), "canny"),
-    "mlsd": ("Straight lines", "control_v11p_sd15_mlsd", (), "mlsd"),
-    "hed": ("Soft edges", "control_v11p_sd15_softedge", (), "hed"),
-    "scribble": ("Scribbles", "control_v11p_sd15_scribble", (), "scribble"),
-    "tile": ("The picture itself, for details", "control_v11f1e_sd15_tile", (), None),
-    "inpaint": ("The picture around what is repainted", "control_v11p_sd15_inpaint", (), None),
-    "depth": ("Depth", "control_v11f1p_sd15_depth", ("diffusers_xl_depth_full",), "depth"),
-    "normal": ("Normals of surfaces", "control_v11p_sd15_normalbae", (), "normal"),
-    "pose": ("Poses of people", "control_v11p_sd15_openpose", ("thibaud_xl_openpose",), "pose"),
-    "pidi": ("Soft edges by PiDiNet", "control_v11p_sd15_softedge", (), "pidi"),
-    "line": ("Line art", "control_v11p_sd15_lineart", (), "line"),
-    "anime": ("Line art of drawn figures", "control_v11p_sd15s2_lineart_anime", (), "anime"),
-}
-# Folders of diffusers that serve as well, as their repositories are called.
+NETS: Mapping[str, tuple[str, str, str, str | None]] = {
+    "canny": ("Edges by Canny", "control_v11p_sd15_canny", "diffusers_xl_canny_full", "canny"),
+    "mlsd": ("Straight lines", "control_v11p_sd15_mlsd", "mistoLine_fp16", "mlsd"),
+    "hed": ("Soft edges", "control_v11p_sd15_softedge", "sargezt_xl_softedge", "hed"),
+    "scribble": ("Scribbles", "control_v11p_sd15_scribble", "controlnet-scribble-sdxl-1.0", "scribble"),
+    "tile": (
+        "The picture itself, for details", "control_v11f1e_sd15_tile", "controlnet-tile-sdxl-1.0", None,
+    ),
+    "inpaint": (
+        "The picture around what is repainted", "control_v11p_sd15_inpaint", "controlnet-inpaint-dreamer-sdxl", None,
+    ),
+    "depth": ("Depth", "control_v11f1p_sd15_depth", "diffusers_xl_depth_full", "depth"),
+    "normal": (
+        "Normals of surfaces", "control_v11p_sd15_normalbae", "noob-sdxl-controlnet-normal.fp16", "normal",
+    ),
+    "pose": ("Poses of people", "control_v11p_sd15_openpose", "thibaud_xl_openpose", "pose"),
+    "pidi": ("Soft edges by PiDiNet", "control_v11p_sd15_softedge", "sargezt_xl_softedge", "pidi"),
+    "line": ("Line art", "control_v11p_sd15_lineart", "mistoLine_fp16", "line"),
+    "anime": ("Line art of drawn figures", "control_v11p_sd15s2_lineart_anime", "mistoLine_fp16", "anime"),
+}  # fmt: skip
+# Folders of diffusers for SDXL that serve as well, as their repositories are called.
 FOLDERS = {
-    "canny": ("controlnet-canny-sdxl-1.0",),
-    "depth": ("controlnet-depth-sdxl-1.0",),
-    "pose": ("controlnet-openpose-sdxl-1.0",),
+    "diffusers_xl_canny_full": ("controlnet-canny-sdxl-1.0",),
+    "diffusers_xl_depth_full": ("controlnet-depth-sdxl-1.0",),
+    "mistoLine_fp16": ("MistoLine",),
+    "noob-sdxl-controlnet-normal.fp16": ("noob-sdxl-controlnet-normal",),
+    "sargezt_xl_softedge": ("controlnet-sd-xl-1.0-softedge-dexined",),
+    "thibaud_xl_openpose": ("controlnet-openpose-sdxl-1.0",),
+}
+# Where a file for SDXL is published, if not in the collection.
+ELSEWHERE = {
+    "controlnet-inpaint-dreamer-sdxl": f"{HUB}/destitech/controlnet-inpaint-dreamer-sdxl/{FILE}.fp16.safetensors",
+    "controlnet-scribble-sdxl-1.0": f"{HUB}/xinsir/controlnet-scribble-sdxl-1.0/{FILE}.safetensors",
+    "controlnet-tile-sdxl-1.0": f"{HUB}/xinsir/controlnet-tile-sdxl-1.0/{FILE}.safetensors",
+    "mistoLine_fp16": f"{HUB}/TheMistoAI/MistoLine/resolve/main/mistoLine_fp16.safetensors",
+    "noob-sdxl-controlnet-normal.fp16": f"{HUB}/Eugeoter/noob-sdxl-controlnet-normal/{FILE}.fp16.safetensors",
 }
 
 
@@ -119,7 +137,7 @@ DETECTORS: Mapping[str, _Aux] = {
 
 @hookimpl
 def register_controlnets() -> Iterable[ControlNetSpec]:
-    """Offer the twelve names; SDXL has three of them."""
+    """Offer the twelve names, each for SD 1.x and SDXL."""
     return [_controlnet(name, *parts) for name, parts in NETS.items()]
 
 
@@ -135,17 +153,20 @@ def register_preprocessors() -> Iterable[PreprocessorSpec]:
     ]
 
 
-def _controlnet(
-    name: str, title: str, small: str, large: tuple[str, ...], preprocessor: str | None
-) -> ControlNetSpec:
-    weights: dict[Family, tuple[str, ...]] = {
-        Family.SD1: (f"{small}.pth", f"{small}.safetensors", f"{small}_fp16.safetensors", small)
-    }
-    sources = {Family.SD1: f"{V11}/{small}.pth"}
-    if large:
-        weights[Family.SDXL] = (*(f"{stem}.safetensors" for stem in large), *FOLDERS[name], *large)
-        sources[Family.SDXL] = f"{COLLECTION}/{large[0]}.safetensors"
-    return ControlNetSpec(name=name, title=title, weights=weights, sources=sources, preprocessor=preprocessor)
+def _controlnet(name: str, title: str, small: str, large: str, preprocessor: str | None) -> ControlNetSpec:
+    return ControlNetSpec(
+        name=name,
+        title=title,
+        weights={
+            Family.SD1: (f"{small}.pth", f"{small}.safetensors", f"{small}_fp16.safetensors", small),
+            Family.SDXL: (f"{large}.safetensors", *FOLDERS.get(large, ()), large),
+        },
+        sources={
+            Family.SD1: f"{V11}/{small}.pth",
+            Family.SDXL: ELSEWHERE.get(large, f"{COLLECTION}/{large}.safetensors"),
+        },
+        preprocessor=preprocessor,
+    )
 
 
 class Canny:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from stretto.host import Preprocessor, WeightFile, WeightKind
+from stretto.host import Family, Preprocessor, WeightFile, WeightKind
 from stretto.host.errors import WeightsError
 from stretto.plugins import controls
 from stretto.plugins.controls import DETECTORS, register_controlnets, register_preprocessors
@@ -42,7 +42,8 @@ def test_canny_is_opencvs_at_100_and_200(picture):
 def test_every_name_has_its_preprocessor():
     for spec in register_controlnets():
         assert spec.preprocessor is None or spec.preprocessor in MAKERS
-        assert spec.weights.keys() == spec.sources.keys()
+        assert spec.weights.keys() == spec.sources.keys() == {Family.SD1, Family.SDXL}
+        assert all(name.endswith((".pth", ".safetensors")) for name, *_ in spec.weights.values())
 
 
 def test_every_detector_is_one_of_controlnet_auxs(picture, recwarn):

@@ -14,7 +14,7 @@ from stretto.host.planning.order import order
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.controls import make_tiny_controlnet
-from stretto.host.testing.tiny import make_tiny_sd1, make_tiny_sdxl
+from stretto.host.testing.tiny import make_tiny_sd1, make_tiny_sd2, make_tiny_sdxl
 
 PICTURE = ImageRef(path="/inputs/a.png", width=96, height=64, mode="RGB", sha256="0" * 64)
 OTHER = ImageRef(path="/inputs/b.png", width=32, height=32, mode="RGB", sha256="1" * 64)
@@ -26,8 +26,10 @@ def place(tmp_path_factory: Any) -> Any:
     folders = Folders(tmp_path_factory.mktemp("data"))
     folders.create()
     model = make_tiny_sd1(folders.model_folder("diffusers") / "one")
-    make_tiny_sdxl(folders.model_folder("diffusers") / "xl")
+    make_tiny_sd2(folders.model_folder("diffusers") / "two")
+    large = make_tiny_sdxl(folders.model_folder("diffusers") / "xl")
     controls = folders.model_folder("controlnet")
+    make_tiny_controlnet(controls / "MistoLine", large)
     make_tiny_controlnet(controls / "control_v11p_sd15_canny", model)
     make_tiny_controlnet(controls / "mine", model, seed=11)
     with Host.open(folders, Settings(model="one")) as host:
@@ -124,7 +126,7 @@ def test_missing_files_of_a_preprocessor_are_named_too(place):
         ),
         ({"controlnet": "canny"}, "controlnet", "needs an image to follow; send it as control_image"),
         ({"control_image": PICTURE}, "control_image", "without a controlnet"),
-        ({"controlnet": "hed", "control_image": PICTURE, "model": "xl"}, "controlnet", "is there for sd1"),
+        ({"controlnet": "hed", "control_image": PICTURE, "model": "two"}, "controlnet", "is there for sd1"),
         (
             {"controlnets": (ControlRequest(controlnet="canny", image=PICTURE, start=0.5, end=0.5),)},
             "controlnets[0]",
@@ -189,12 +191,17 @@ def test_what_is_missing_over_enlarged_pictures_is_said_with_the_parameter(place
     assert "ControlNetHED.pth in" in message or "control_v11p_sd15_softedge" in message
     assert "curl --location --output" in message
     assert "process_control_image" not in message
-    assert (
-        "is there for sd1, and the model is sdxl"
-        in said(place, model="xl", upscale_diffusion_controlnet=("tile",), **AGAIN)[
-            "upscale_diffusion_controlnet"
-        ]
-    )
+    found = said(place, model="two", upscale_diffusion_controlnet=("tile",), **AGAIN)
+    assert "is there for sd1, sdxl, and the model is sd2" in found["upscale_diffusion_controlnet"]
+
+
+@pytest.mark.parametrize("name", ["line", "anime", "mlsd"])
+def test_sdxl_has_networks_of_its_own(place, name):
+    asked = {"model": "xl", "controlnet": name, "control_image": PICTURE, "process_control_image": False}
+    (control,) = planned(place, **asked).nodes[0].controls
+    assert (control.controlnet, control.weights.name) == (name, "MistoLine")
+    missing = said(place, **{**asked, "controlnet": "tile"})["controlnet"]
+    assert "controlnet-tile-sdxl-1.0.safetensors' https://huggingface.co/xinsir/" in missing
 
 
 def test_it_guides_nothing_where_nothing_is_drawn_over(place):
