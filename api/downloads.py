@@ -32,7 +32,7 @@ from .entities import Records
 from .fields import checked, refuse, shown
 from .transfer import Transfer
 
-__all__ = ["DownloadCounts", "DownloadForm", "Downloads", "form_of"]
+__all__ = ["DownloadCounts", "DownloadForm", "Downloads", "form_of", "weight_name"]
 
 _log = logging.getLogger(__name__)
 
@@ -77,15 +77,20 @@ def form_of(body: Mapping[str, object], *, private: bool) -> DownloadForm:
             f"type: {shown(form.type)} is unknown; {did_you_mean(form.type, MODEL_FOLDERS)}"
         )
     parts = checked_url(form.url, private=private)
-    name = form.filename or PurePosixPath(unquote(parts.path)).name
+    name = weight_name(form.filename or PurePosixPath(unquote(parts.path)).name)
+    if form.sha256 and not DIGEST.fullmatch(form.sha256):
+        raise BadRequestError(f"sha256: {shown(form.sha256)} is no SHA-256; it has 64 digits 0-9 and a-f")
+    return replace(form, filename=name)
+
+
+def weight_name(name: str) -> str:
+    """Give a name for a file in a model folder as it is, or raise BadRequestError."""
     if not NAME.fullmatch(name) or not name.lower().endswith(ENDINGS):
         raise BadRequestError(
             f"filename: {shown(name)} does not serve; it takes a name without a folder that ends with "
             f"one of {', '.join(ENDINGS)}"
         )
-    if form.sha256 and not DIGEST.fullmatch(form.sha256):
-        raise BadRequestError(f"sha256: {shown(form.sha256)} is no SHA-256; it has 64 digits 0-9 and a-f")
-    return replace(form, filename=name)
+    return name
 
 
 class Downloads:

@@ -122,6 +122,7 @@ def _listening(
 ) -> Any:
     from .app import build_app
     from .leftovers import sweeping
+    from .log_book import BOOK
     from .store import PonyJobStore
 
     app = build_app(host, PonyJobStore(records), guarded=guarded, seats=threads // 2)
@@ -129,6 +130,7 @@ def _listening(
     stack.callback(finish, server)
     host.start()
     stack.enter_context(sweeping(host.folders.inputs, records))
+    BOOK.attach()
     return server
 
 

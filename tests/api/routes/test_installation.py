@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from ..stand_in import weights
+
+FILE = weights(5000)
+
+
+def form(name, content=FILE, field="file"):
+    head = f'Content-Disposition: form-data; name="{field}"; filename="{name}"'
+    return b"".join(
+        [
+            b'--xyz\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n--xyz\r\n',
+            head.encode(), b"\r\nContent-Type: application/octet-stream\r\n\r\n", content, b"\r\n--xyz--\r\n",
+        ]
+    )  # fmt: skip
+
+
+def send(client, body, kind="lora"):
+    headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
+    return client.call("POST", f"/api/installation/{kind}", body, headers)
+
+
+def test_a_file_is_sent_counted_listed_and_removed(still):
+    client = still.client
+    assert send(client, form("a.safetensors")).data == {
+        "type": "file",
+        "name": "a.safetensors",
+        "bytes": len(FILE),
+    }
+    assert (still.folders.model_folder("lora") / "a.safetensors").read_bytes() == FILE
+    found = client.get("/api/installation").data
+    assert {"cache", "diffusers", "checkpoint", "lora", "lycoris", "inversion", "tensorrt", "other"} <= set(
+        found
+    )
+    path = str(still.folders.model_folder("lora"))
+    assert found["lora"] == {"items": 1, "files": 1, "bytes": len(FILE), "path": path}
+    rows = [{"type": "file", "name": "a.safetensors", "bytes": len(FILE)}]
+    assert client.get("/api/installation/lora").data == rows
+    assert client.get("/api/installation/unknown").data == []
+    assert send(client, form("a.safetensors")).status == 409
+    assert client.delete("/api/installation/lora/a.safetensors").data is None
+    gone = client.delete("/api/installation/lora/a.safetensors")
+    assert (gone.status, gone.details) == (400, ["Unknown engine file/directory lora/a.safetensors"])
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.ckpt", "/a.ckpt", "..\\a.ckpt", ".a.ckpt", "a.py", "a/b.ckpt", "%2e%2e%2fa.ckpt"]
+)
+def test_other_file_names_are_refused(still, name):
+    assert send(still.client, form(name)).status == 400
+    assert list(still.folders.model_folder("lora").iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"--", b"{}", b"--xyz\r\n", form("a.ckpt", field="other"), form("")])
+def test_other_bodies_are_refused(still, body):
+    answer = send(still.client, body)
+    assert (answer.status, answer.details) == (400, ["File is missing."])
+
+
+def test_content_is_looked_at(still):
+    answer = send(still.client, form("a.safetensors", FILE[:-1]))
+    assert answer.status == 400
+    assert "not a whole safetensors file" in answer.details[0]
+    assert list(still.folders.model_folder("lora").iterdir()) == []
+    assert "Unknown directory" in send(still.client, form("a.ckpt"), "unknown").details[0]
+
+
+@pytest.mark.parametrize(
+    "path", ["lora/..", "lora/%2e%2e%2fcheckpoint", "cache/diffusers", "../models/lora", "x/y"]
+)
+def test_nothing_else_can_be_removed(still, path):
+    assert still.client.delete(f"/api/installation/{path}").status in (400, 404)
+    assert still.folders.model_folder("checkpoint").is_dir()
+
+
+def test_other_folders_of_the_data_directory_are_used_too(still, tmp_path):
+    client, place = still.client, still.folders.root / "more"
+    asked = {"directories": {"lora": str(place)}}
+    refused = client.post("/api/installation", asked)
+    assert (refused.status, refused.details) == (400, [f"Directory does not exist: {place}"])
+    assert client.post("/api/installation", asked | {"create": True}).data["lora"]["also"] == [str(place)]
+    (place / "b.safetensors").write_bytes(FILE)
+    assert client.get("/api/lora").data == ["b.safetensors"]
+    outside = client.post("/api/installation/vae/move", {"directory": str(tmp_path)})
+    assert outside.status == 400
+    assert "stretto models import" in outside.details[0]
+
+
+def test_only_administrators_see_and_change(signed):
+    for method, path in (
+        ("GET", ""),
+        ("POST", ""),
+        ("GET", "/lora"),
+        ("POST", "/lora"),
+        ("DELETE", "/lora/a"),
+    ):
+        assert signed.ann.call(method, f"/api/installation{path}").status == 403
