@@ -54,7 +54,7 @@ def test_processing_shows_progress_and_intermediates():
     assert list(found) == [*KEYS, "metadata"]
     assert (found["progress"], found["step"], found["total"], found["rate"]) == (0.2, 9, 45, 3.5)
     assert found["images"] == ["intermediates/x.png"]
-    assert found["metadata"] == {"task": "Denoising"}
+    assert found["metadata"] == {"task": "Denoising", "remaining": 10.286}
 
 
 COMPLETED = replace(ROW, status=JobStatus.COMPLETED, finished=1010.0, images=("a_0.png", "a_1.png"))
