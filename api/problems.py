@@ -75,18 +75,20 @@ def _quality(accept: str, media_type: str) -> float:
     return 0.0
 
 
-def problem(error: Exception, *, method: str, path: str, raw: bytes = b"") -> bytes:
+def problem(
+    error: Exception, *, method: str, path: str, raw: bytes = b"", status: int | None = None
+) -> bytes:
     """Write an error as problem details; `raw` is the body that was sent, which pointers lead into.
 
     Each fault has its `detail`; of a body a `pointer` (RFC 6901, as a fragment), of a query string its
-    `parameter`; and the `nearest` value that would do, where one is known.
+    `parameter`; and the `nearest` value that would do, where one is known. `status` is the error's unless given.
     """
-    status, _, details = errors_of(error)
+    usual, _, details = errors_of(error)
     kind = type(error)
     made: dict[str, object] = {
         "type": problem_uri(kind),
         "title": problem_title(problem_uri(kind).rpartition("/")[2]),
-        "status": status,
+        "status": usual if status is None else status,
         "detail": "; ".join(details),
         "instance": path,
     }

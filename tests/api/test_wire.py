@@ -56,6 +56,20 @@ def test_a_large_body_is_refused_at_its_headers(still, expect):
     assert_refused(head, body)
 
 
+def test_a_large_body_is_a_problem_to_those_who_ask(still):
+    with connect(still) as sock:
+        asked = f"Accept: application/problem+json\r\nContent-Length: {300 * MIB}\r\n"
+        sock.sendall(f"POST /api/invoke?a=b HTTP/1.1\r\nHost: x\r\n{asked}\r\n".encode())
+        head, body = read_answer(sock)
+    assert head.startswith("HTTP/1.1 413 ")
+    assert "Content-Type: application/problem+json" in head
+    assert (body["type"], body["status"], body["instance"]) == (
+        "/api/problems/payload-too-large",
+        413,
+        "/api/invoke",
+    )
+
+
 def test_a_client_that_sends_all_300_mb_first_still_reads_the_answer(still):
     with connect(still) as sock:
         sock.sendall(f"POST /api/invoke HTTP/1.1\r\nHost: x\r\nContent-Length: {300 * MIB}\r\n\r\n".encode())
