@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
@@ -25,7 +25,18 @@ from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
 from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, request_id
 from .routes import ROUTES
-from .routing import Call, Data, FileReply, JsonReply, RawReply, Reply, Route, Services, services_of
+from .routing import (
+    Call,
+    Data,
+    FileReply,
+    JsonReply,
+    RawReply,
+    Reply,
+    Route,
+    Services,
+    StreamReply,
+    services_of,
+)
 from .store import PonyJobStore
 
 if TYPE_CHECKING:
@@ -56,6 +67,7 @@ class _Farewell:
     def close(self) -> None:
         """Answer those who wait; idempotent."""
         self._services.waiting.close()
+        self._services.events.close()
         self._services.downloads.close()
 
 
@@ -66,6 +78,8 @@ def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: 
     threads, `seats` may wait for pictures.
     """
     services = services_of(host, store, guarded=guarded, seats=seats)
+    services.events.start()
+    host.listen(services.events.hear)
     app = bottle.Bottle()
     app.install(_Farewell(services))
     app.add_hook("before_request", _enter)
@@ -163,6 +177,10 @@ def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPRespon
             return _aged(_response(200, reply.body, reply.media_type), reply.max_age_s)
         case FileReply():
             return _aged(_file(reply), reply.max_age_s)
+        case StreamReply():
+            response = _response(200, reply.chunks, reply.media_type)
+            response.set_header("Cache-Control", "no-store")
+            return response
 
 
 def _file(reply: FileReply) -> bottle.HTTPResponse:
@@ -197,7 +215,9 @@ def _refusal(error: Exception) -> bottle.HTTPResponse:
     environ = bottle.request.environ
     if wants_problem(environ.get("HTTP_ACCEPT", "")):
         method, sent = environ["REQUEST_METHOD"], environ.get(SENT, b"")
-        response = _response(status, problem(error, method=method, path=_asked_path(), raw=sent), PROBLEM_TYPE)
+        response = _response(
+            status, problem(error, method=method, path=_asked_path(), raw=sent), PROBLEM_TYPE
+        )
     else:
         response = _response(status, failure(status, title, details), MEDIA_TYPE)
     response.add_header("Vary", "Accept")
@@ -225,7 +245,9 @@ def _asked_path() -> str:
     return path
 
 
-def _response(status: int, body: bytes, media_type: str, **headers: str) -> bottle.HTTPResponse:
+def _response(
+    status: int, body: bytes | Iterable[bytes], media_type: str, **headers: str
+) -> bottle.HTTPResponse:
     return bottle.HTTPResponse(body, status, {"Content-Type": media_type, **_everywhere(), **headers})
 
 

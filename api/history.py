@@ -164,6 +164,7 @@ def remove(records: Records, uuid: str) -> None:
             {},
             {"uuid": uuid, "user": row.user_id, "now": time.time()},
         )
+        records.database.execute("DELETE FROM event WHERE uuid = $uuid", {}, {"uuid": uuid})
         row.delete()
 
 

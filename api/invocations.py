@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from stretto.host.contracts.ports import JobStatus
 from stretto.host.contracts.protocols import WITHHELD
@@ -10,7 +11,7 @@ from stretto.host.runtime.progress import Progress
 
 from .history import InvocationRow
 
-__all__ = ["described", "ticket"]
+__all__ = ["described", "pictures", "remaining_s", "ticket"]
 
 
 def described(row: InvocationRow, progress: Progress | None) -> dict[str, object]:
@@ -25,6 +26,20 @@ def described(row: InvocationRow, progress: Progress | None) -> dict[str, object
     if row.status is JobStatus.COMPLETED:
         return _completed(row, progress)
     return _processing(row, progress)
+
+
+def pictures(names: Sequence[str]) -> list[str]:
+    """Give paths under `/api/invocation/` of finished pictures; a withheld one is a word."""
+    return [name if name == WITHHELD else f"images/{name}" for name in names]
+
+
+def remaining_s(progress: Progress) -> float | None:
+    """Estimate the seconds that a job at work still needs at its rate; None while that is not known."""
+    if progress.status is not JobStatus.PROCESSING or not progress.rate:
+        return None
+    if progress.step is None or progress.total is None:
+        return None
+    return round(max(0, progress.total - progress.step) / progress.rate, 3)
 
 
 def ticket(uuid: str) -> dict[str, object]:
@@ -48,7 +63,7 @@ def _completed(row: InvocationRow, progress: Progress | None) -> dict[str, objec
         "step": total,
         "duration": round(duration, 6),
         "total": total,
-        "images": [name if name == WITHHELD else f"images/{name}" for name in row.images],
+        "images": pictures(row.images),
         "rate": rate,
     }
 
@@ -69,5 +84,5 @@ def _processing(row: InvocationRow, progress: Progress | None) -> dict[str, obje
         "rate": seen.rate if seen else None,
     }
     if seen and seen.task:
-        found["metadata"] = {"task": seen.task}
+        found["metadata"] = {"task": seen.task, "remaining": remaining_s(seen)}
     return found

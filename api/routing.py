@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,13 @@ from stretto.host.settings import Folders
 from .access import ANY_USER, Access, User
 from .auth import Auth
 from .downloads import Downloads
+from .event_log import EventLog
 from .fields import refuse_half_characters
 from .history import start_mark
 from .idempotency import Promises
 from .settings_store import SettingsStore
 from .store import PonyJobStore
+from .streams import Streams
 from .waiting import WaitingRoom
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ __all__ = [
     "Reply",
     "Route",
     "Services",
+    "StreamReply",
     "json_object",
     "services_of",
 ]
@@ -56,6 +59,8 @@ class Services:
     started: float = field(default_factory=time.monotonic)
     waiting: WaitingRoom
     promises: Promises
+    events: EventLog
+    streams: Streams
     # invocations with a greater id are this server's
     before: int
 
@@ -68,6 +73,7 @@ class Services:
 def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: int = 4) -> Services:
     """Gather what handlers need around a host and its store; `seats` calls may wait for pictures at once."""
     records = store.records
+    events = EventLog(records)
     return Services(
         host=host,
         store=store,
@@ -77,6 +83,8 @@ def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False, seats
         guarded=guarded,
         waiting=WaitingRoom(seats),
         promises=Promises(records),
+        events=events,
+        streams=Streams(events, records),
         before=start_mark(records),
     )
 
@@ -160,7 +168,15 @@ class RawReply:
     max_age_s: int | None = YEAR_S
 
 
-Reply = Data | JsonReply | FileReply | RawReply
+@dataclass(frozen=True, slots=True)
+class StreamReply:
+    """Bytes that come in time, from an iterable with `close`; nothing on the way is to keep them."""
+
+    chunks: Iterable[bytes]
+    media_type: str
+
+
+Reply = Data | JsonReply | FileReply | RawReply | StreamReply
 Handler = Callable[[Call], Reply]
 
 

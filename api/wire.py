@@ -6,24 +6,24 @@ dropped for a while, so that it gets to see the answer instead of a reset connec
 
 from __future__ import annotations
 
+import re
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
-from stretto.host.errors import BadRequestError, PayloadTooLargeError, StrettoError
+from stretto.host.errors import BadRequestError, PayloadTooLargeError
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from .app import too_large
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure
-from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, usable
 
 __all__ = ["Address", "bind", "finish", "listen", "serve_until"]
@@ -32,6 +32,8 @@ LINGER_S = 10.0
 DRAIN_BYTES = 2**18  # a read
 FLUSH_S = 5.0
 POLL_S = 1.0
+CONNECTIONS = 600  # at once; each holds a file
+STREAMS = re.compile(r"/api/invocation/[^/]+/events/*")
 POLL = hasattr(select, "poll")  # select() cannot watch more than 1024 files; Windows has nothing else
 
 
@@ -59,7 +61,15 @@ def bind(address: Address) -> socket.socket:
 
 def listen(application: Any, bound: socket.socket, *, threads: int, body_limit: Callable[[], int]) -> Any:
     """Make a Waitress server on a bound socket; `body_limit` gives bytes and is asked for each request."""
-    server = create_server(application, sockets=[bound], threads=threads, ident=None)
+    dispatcher = _Dispatcher()
+    dispatcher.set_thread_count(threads)
+    server = create_server(
+        application,
+        sockets=[bound],
+        ident=None,
+        connection_limit=CONNECTIONS,
+        _dispatcher=dispatcher,
+    )
     server.farewell = application.close  # Waitress keeps it wrapped
     server.channel_class = type("Channel", (_Channel,), {"parser_class": _parser(body_limit)})
     return server
@@ -109,23 +119,36 @@ def _parser(body_limit: Callable[[], int]) -> type[Any]:
     return Parser
 
 
+class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+    """Gives each stream of events a thread of its own, so that those who answer at once stay free."""
+
+    def add_task(self, task: Any) -> None:
+        request = task.requests[0]
+        if STREAMS.fullmatch(getattr(request, "path", "")) and request.error is None:
+            threading.Thread(target=self._attend, args=(task,), name="stream", daemon=True).start()
+        else:
+            super().add_task(task)
+
+    def _attend(self, task: Any) -> None:
+        try:
+            task.service()
+        except BaseException:
+            self.logger.exception("Exception when streaming to %r", task)
+
+
 class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     """Answers what Waitress refused, in the envelope."""
 
     def execute(self) -> None:
-        request, error = self.request, self.request.error
-        refused: StrettoError = BadRequestError(f"{error.reason}: {error.body}")
+        error = self.request.error
         if error.code == PayloadTooLargeError.status:
             self.channel.lingers = True
-            refused = too_large(request.adj.limit)
-        _, title, details = errors_of(refused)
-        body, media_type = failure(error.code, title, details), MEDIA_TYPE
-        if wants_problem(request.headers.get("ACCEPT", "")):
-            path = urlsplit(request.path or "").path
-            body = problem(refused, method=request.command or "", path=path, status=error.code)
-            media_type = PROBLEM_TYPE
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", media_type), ("Vary", "Accept"), *CORS.items()]
+            status, title, details = errors_of(too_large(self.request.adj.limit))
+        else:
+            status, title, details = error.code, BadRequestError.title, (f"{error.reason}: {error.body}",)
+        body = failure(status, title, details)
+        self.status = f"{status} {error.reason}"
+        self.response_headers += [("Content-Type", MEDIA_TYPE), *CORS.items()]
         self.response_headers.append((REQUEST_ID, usable(self.request.headers.get("X_REQUEST_ID"))))
         self.set_close_on_finish()
         self.content_length = len(body)

@@ -46,6 +46,7 @@ SETTINGS = {
     "the device or the machine has.",
     "max_body_bytes": "The largest request body that is read; a larger one is answered with 413.",
     "max_image_pixels": "The largest input image, in pixels.",
+    "max_event_streams": "How many streams of events may be open; one more is answered with 503.",
     "max_wait_s": "How many seconds `POST /api/invoke` waits at most with `synchronous`.",
     "allow_private_downloads": "Let downloads read from this machine and from private networks.",
     "civitai_url": "Where CivitAI's API is asked, without `/api/v1`.",

@@ -42,9 +42,20 @@ says how far it is:
 
 - `queued`: it waits; nothing else is said.
 - `processing`: `step` of `total`, `progress` from 0 to 1, `rate` in iterations a second, `duration` in seconds,
-  `task` in words, and in `images` the intermediates so far.
+  `metadata` with the `task` in words and the `remaining` seconds, and in `images` the intermediates so far.
 - `completed`: `images`, each to be fetched from `/api/invocation/` and the entry, such as `images/<uuid>_0.png`.
 - `error`: `message` says why.
+
+`GET /api/invocation/<uuid>/events` says the same as it happens, as [server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html):
+`queued`, `started`, `progress` (at most ten a second), and `completed` or `error`, which is the last; then the stream
+ends, and a browser's `EventSource` should be closed. `data` is a JSON object with `step`, `total`, `rate`, `remaining`
+seconds, `task`, `images` and `message`, and with `?previews=true` the intermediates. Events are numbered without gaps
+and kept in the database with the last 1000 invocations: whoever comes again with `Last-Event-ID` gets what came after
+it, from the next server too. The setting `max_event_streams` bounds the streams; one more is answered with 503.
+
+```sh
+curl -N http://127.0.0.1:45555/api/invocation/<uuid>/events
+```
 
 With `"synchronous": true` the answer to `POST /api/invoke` comes once it is `completed` or `error`, or after the
 setting `max_wait_s` with the state as it is. Half of the server's threads may wait so; one call more is answered at

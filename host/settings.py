@@ -46,6 +46,7 @@ class Settings:
     memory_limit_bytes: Annotated[int, Ge(2**28)] | None = None  # None: all of the usable RAM, or of the card
     max_body_bytes: Annotated[int, Ge(1024)] = 64 * 2**20
     max_image_pixels: Annotated[int, Ge(64)] = 64 * 10**6
+    max_event_streams: Annotated[int, Ge(0), Le(500)] = 250
     max_wait_s: Annotated[float, Ge(0.0), Le(3600.0)] = 60.0
     allow_private_downloads: bool = False
     civitai_url: Annotated[str, MaxLen(2048)] = "https://civitai.com"

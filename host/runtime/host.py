@@ -76,6 +76,7 @@ class Host:
         self._switches = switches
         self._log = ProgressLog()
         self._hear: Callable[[Event], None] = self._record
+        self._listeners: list[Callable[[Event], None]] = []
         self._board: Board | None = None
         self._library: Library | None = None
         self._dispatcher: Dispatcher | None = None
@@ -206,6 +207,10 @@ class Host:
         """End the active job, or the named one; False when there is none to end."""
         return self._queue().stop(uuid)
 
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have a function that neither waits nor raises told of every event from now on, in its order."""
+        self._listeners.append(listener)
+
     def progress(self, uuid: str) -> Progress | None:
         """Say how far a job is; None for one that this host has not seen since it was opened."""
         return self._log.get(uuid)
@@ -273,6 +278,8 @@ class Host:
         if event.job:  # the pool speaks of no job when it closes
             self._log.apply(event)
         self.board.observe(event)
+        for listener in self._listeners:
+            listener(event)
 
     def _queue(self) -> Dispatcher:
         if self._dispatcher is None:

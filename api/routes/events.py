@@ -1,0 +1,38 @@
+"""Watching an invocation."""
+
+from __future__ import annotations
+
+from stretto.host.errors import BadRequestError
+
+from ..access import users_may
+from ..fields import shown
+from ..routing import Call, Reply, Route, StreamReply
+from ..streams import EVENTS_TYPE
+from .invocations import ENTITY, found
+
+__all__ = ["ROUTES"]
+
+LAST = "Last-Event-ID"
+MAX_DIGITS = 18
+
+
+def watch_invocation(call: Call) -> Reply:
+    """Give an invocation's events as they come, until it is over; after `Last-Event-ID`, with `previews=true` all."""
+    services = call.services
+    row = found(call, call.names["uuid"])
+    stream = services.streams.open(
+        row,
+        _number(call.header(LAST) or "0"),
+        previews=call.params.get("previews", [""])[-1].lower() in ("true", "1"),
+        limit=services.host.settings.max_event_streams,
+    )
+    return StreamReply(stream, EVENTS_TYPE)
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
+        return int(text)
+    raise BadRequestError(f"{LAST}: {shown(text)} is not the id of an event; they are whole numbers from 1")
+
+
+ROUTES = (Route("GET", "/api/invocation/<uuid>/events", watch_invocation, users_may("read", ENTITY)),)
