@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
-from stretto.host.errors import BadRequestError, PayloadTooLargeError
+from stretto.host.errors import BadRequestError, PayloadTooLargeError, StrettoError
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
@@ -24,6 +25,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from .app import too_large
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure
+from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, usable
 
 __all__ = ["Address", "bind", "finish", "listen", "serve_until"]
@@ -140,15 +142,19 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     """Answers what Waitress refused, in the envelope."""
 
     def execute(self) -> None:
-        error = self.request.error
+        request, error = self.request, self.request.error
+        refused: StrettoError = BadRequestError(f"{error.reason}: {error.body}")
         if error.code == PayloadTooLargeError.status:
             self.channel.lingers = True
-            status, title, details = errors_of(too_large(self.request.adj.limit))
-        else:
-            status, title, details = error.code, BadRequestError.title, (f"{error.reason}: {error.body}",)
-        body = failure(status, title, details)
-        self.status = f"{status} {error.reason}"
-        self.response_headers += [("Content-Type", MEDIA_TYPE), *CORS.items()]
+            refused = too_large(request.adj.limit)
+        _, title, details = errors_of(refused)
+        body, media_type = failure(error.code, title, details), MEDIA_TYPE
+        if wants_problem(request.headers.get("ACCEPT", "")):
+            path = urlsplit(request.path or "").path
+            body = problem(refused, method=request.command or "", path=path, status=error.code)
+            media_type = PROBLEM_TYPE
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [("Content-Type", media_type), ("Vary", "Accept"), *CORS.items()]
         self.response_headers.append((REQUEST_ID, usable(self.request.headers.get("X_REQUEST_ID"))))
         self.set_close_on_finish()
         self.content_length = len(body)
