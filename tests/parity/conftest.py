@@ -19,7 +19,7 @@ from stretto.host.contracts.protocols import Frame, LoadedModel
 from stretto.host.contracts.steps import Diffuse
 from stretto.host.engine.components import settle
 from stretto.host.errors import NotFoundError
-from stretto.host.settings import Settings
+from stretto.host.settings import Folders, Settings
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.fixtures import starter_path, tiny_refiner, tiny_sd1, tiny_sd2, tiny_sdxl  # noqa: F401
 from stretto.plugins.controls import register_preprocessors
@@ -59,7 +59,7 @@ class Bench:
 
     plan: Plan
     models: dict[ModelSpec, LoadedModel]
-    folders: Any = None
+    folders: Folders = field(default_factory=lambda: Folders(Path("nothing-is-put-down")))
     job: str = "j" * 32
     device: str = "cpu"
     precision: Precision = Precision.FLOAT32
