@@ -65,7 +65,7 @@ def use_folders(folders: Folders, directories: Mapping[str, object], *, create: 
             )
         if create:
             _make(place)
-        if not place.is_dir():
+        if not _is_folder(place):
             away.append(path)
         elif place != Path(os.path.realpath(folders.model_folder(kind))):
             places[kind] = (place,)
@@ -144,6 +144,13 @@ def _disposition(head: bytes) -> dict[str, str]:
 def _known(kind: str) -> None:
     if kind not in MODEL_FOLDERS:
         raise BadRequestError(f"Unknown directory {kind}; known: {', '.join(MODEL_FOLDERS)}")
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _make(place: Path) -> None:

@@ -77,6 +77,8 @@ def test_nothing_else_can_be_removed(still, path):
 
 def test_other_folders_of_the_data_directory_are_used_too(still, tmp_path):
     client, place = still.client, still.folders.root / "more"
+    long = client.post("/api/installation", {"directories": {"lora": f"{place}/{300 * 'a'}"}})
+    assert long.status == 400
     asked = {"directories": {"lora": str(place)}}
     refused = client.post("/api/installation", asked)
     assert (refused.status, refused.details) == (400, [f"Directory does not exist: {place}"])
