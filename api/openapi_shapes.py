@@ -8,6 +8,8 @@ from stretto.host.contracts.request import INTERNAL, InvocationRequest
 from stretto.host.settings import Settings
 
 from .accounts import UserForm
+from .downloads import DownloadForm
+from .downloads import DownloadForm
 from .envelope import MEDIA_TYPE
 from .history import HISTORY_COLUMNS
 from .idempotency import KEY
@@ -85,7 +87,7 @@ def _object(required: str = "", **properties: Shape) -> Shape:
 def schemas(names: Offered) -> dict[str, Shape]:
     """Give the named schemas, with what plugins offer in their enums."""
     made = {KINDS[kind][0]: _names(kind, known) for kind, known in names}
-    for owner in (InvocationRequest, ModelForm, UserForm):
+    for owner in (InvocationRequest, ModelForm, UserForm, DownloadForm):
         made |= _dataclass(owner, nullable=True)
     made |= _dataclass(Settings, nullable=False)
     made["ImageRef"] = IMAGE
@@ -208,6 +210,14 @@ BODIES = {
     ("POST", "/api/plan"): _ref("InvocationRequest"),
     ("POST", "/api/invocation/stop"): _object(uuid=TEXT),
     ("POST", "/api/settings"): _ref("Settings"),
+    ("POST", "/api/download"): _ref("DownloadForm"),
+    ("POST", "/api/download/cancel"): _object("url", url=TEXT),
+    ("POST", "/api/installation"): _object(
+        directories={"type": "object", "additionalProperties": TEXT}, create={"type": "boolean"}
+    ),
+    ("POST", "/api/installation/<directory>/move"): _object(
+        "directory", directory=TEXT, create={"type": "boolean"}
+    ),
     ("POST", "/api/models"): _ref("ModelForm"),
     ("PATCH", "/api/models/<name>"): _ref("ModelForm"),
     ("POST", "/api/users"): _ref("UserForm"),
@@ -272,6 +282,8 @@ COLLECTIONS = {
 
 def body_of(method: str, path: str) -> dict[str, Shape]:
     """Give the schema of a body by media type."""
+    if path == "/api/installation/<directory>":
+        return {"multipart/form-data": _object("file", file={"type": "string", "format": "binary"})}
     schema = BODIES.get((method, path), {"type": "object"})
     return {JSON: schema, FORM: schema} if path.endswith("/login") else {JSON: schema}
 
@@ -285,9 +297,8 @@ def answer_of(method: str, path: str) -> dict[str, Shape]:
 
 def query_of(method: str, path: str) -> list[Shape]:
     """Give the query parameters, which may be given several times each in a collection, and the headers."""
-    if (method, path) == ("POST", "/api/invoke"):
-        words = "the same key and body get the first answer again"
-        return [{"name": KEY, "in": "header", "schema": TEXT, "description": words}]
+    if (method, path) in OWN:
+        return OWN[method, path]
     if method != "GET" or path not in COLLECTIONS:
         return []
     columns, relations = COLLECTIONS[path]
@@ -310,3 +321,35 @@ def query_of(method: str, path: str) -> list[Shape]:
 
 def _query(name: str, schema: Shape, words: str) -> Shape:
     return {"name": name, "in": "query", "schema": schema, "description": words}
+
+
+def _header(name: str, words: str) -> Shape:
+    return {"name": name, "in": "header", "schema": TEXT, "description": words}
+
+
+# (method, path) -> parameters that no other call has
+OWN = {
+    ("POST", "/api/invoke"): [_header(KEY, "the same key and body get the first answer again")],
+    ("GET", "/api/invocation/<uuid>/events"): [
+        _header("Last-Event-ID", "what was heard last; the events after it come"),
+        _query("previews", {"type": "boolean", "default": False}, "name the intermediates too"),
+    ],
+    ("GET", "/api/civitai/<kind>"): [
+        _query(name, TEXT, words)
+        for name, words in (
+            ("query", "words of its name"),
+            ("page", "from 1"),
+            ("sort", "as CivitAI names it"),
+            ("period", "as CivitAI names it"),
+            ("nsfw", "true or false"),
+            ("allow_commercial_use", "as CivitAI names it"),
+        )
+    ],
+    ("GET", "/api/logs"): [
+        _query("since", TEXT, "a time, such as 2026-01-31T12:00:00"),
+        _query("level", _list(TEXT), "any of them"),
+        _query("logger", _list(TEXT), "any of them"),
+        _query("search", TEXT, "a part of the line"),
+    ],
+    ("POST", "/api/invocation/stop"): [_query("uuid", TEXT, "which one, if the body does not say")],
+}

@@ -21,6 +21,7 @@ from ..idempotency import KEY, Key, digest_of
 from ..inbox import ImageInbox
 from ..invocations import described, ticket
 from ..planned import plan_body
+from ..problems import wants_problem
 from ..routing import Call, Data, JsonReply, Reply, Route, Services
 from ..store import plan_text
 from ..stored import planner
@@ -28,7 +29,6 @@ from ..waiting import read_synchronous
 
 __all__ = ["ROUTES"]
 
-PROBLEM = "application/problem+json"
 ENTITY = "DiffusionInvocation"
 
 
@@ -110,7 +110,7 @@ def found(call: Call, uuid: str) -> InvocationRow:
         return find(records, uuid, scope)
     except NotFoundError as error:
         # the contract's clients know 404 alone
-        if PROBLEM in (call.header("Accept") or "").lower() and deleted(records, uuid, scope):
+        if wants_problem(call.header("Accept") or "") and deleted(records, uuid, scope):
             raise GoneError(f"The invocation {uuid} was deleted") from error
         raise
 
