@@ -9,7 +9,6 @@ from stretto.host.settings import Settings
 
 from .accounts import UserForm
 from .downloads import DownloadForm
-from .downloads import DownloadForm
 from .envelope import MEDIA_TYPE
 from .history import HISTORY_COLUMNS
 from .idempotency import KEY
