@@ -184,25 +184,29 @@ def test_defaults_are_within_bounds():
 
 
 MEASURE = """
-    import resource, sys
+    import sys
+    from pathlib import Path
     from types import SimpleNamespace
     from PIL import Image
     from stretto.host import WeightFile, WeightKind
     from stretto.plugins.superres import register_upscalers
+    def peak_kb():  # this program's alone; getrusage begins at the peak of what started it
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
     view = SimpleNamespace(plugin_settings=lambda _name, into: into(tile=64, overlap=16))
     (spec,) = [spec for spec in register_upscalers(view) if spec.name == "superres"]
     upscaler = spec.open(WeightFile(path=sys.argv[1], kind=WeightKind.UPSCALER), "cpu")
     side = int(sys.argv[2])
-    upscaler.upscale(Image.new("RGB", (96, 96)), 2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    upscaler.upscale(Image.new("RGB", (256, 256)), 2)  # what tiles of any number take
+    before = peak_kb()
     large = upscaler.upscale(Image.new("RGB", (side, side)), 2)
     assert large.size == (2 * side, 2 * side)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+    print((peak_kb() - before) * 1024)
 """
 
 
 def test_memory_is_that_of_the_result_at_any_size(network):
-    side = 512
+    side = 768
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEASURE), str(network), str(side)],
         capture_output=True,
@@ -211,4 +215,4 @@ def test_memory_is_that_of_the_result_at_any_size(network):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     pictures = side * side * 4 + (2 * side) ** 2 * 4  # Pillow's RGB takes four bytes a pixel
-    assert int(done.stdout) < pictures * 1.5 + 16 * 2**20
+    assert pictures * 0.3 < int(done.stdout) < pictures * 1.5 + 16 * 2**20, done.stdout
