@@ -31,8 +31,8 @@ ENVELOPES = """
 A fault in a body is answered with 400 before anything is queued, one entry a fault, each beginning with the
 field. Titles and statuses are on [their page](errors.md); `Accept: application/problem+json` gets
 [problem details](problems.md) instead. `/api/docs` shows every call with its parameters, from the OpenAPI document
-at `/api/openapi.json`; [the one of the bundled plugins](openapi.json) is kept beside this page. `OPTIONS` is answered everywhere, and every answer has
-CORS headers. A trailing slash makes no difference.
+at `/api/openapi.json`; [the one of the bundled plugins](openapi.json) is kept beside this page. `OPTIONS` is
+answered everywhere, and every answer has CORS headers. A trailing slash makes no difference.
 """
 LIFE = """
 ## An invocation
