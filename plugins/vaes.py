@@ -28,6 +28,7 @@ def register_vaes() -> Iterable[VaeSpec]:
                 "vae-ft-ema-560000-ema-pruned.ckpt",
                 "sd-vae-ft-ema",
             ),
+            source="https://huggingface.co/stabilityai/sd-vae-ft-ema-original/resolve/main/vae-ft-ema-560000-ema-pruned.safetensors",
             families=SD,
         ),
         VaeSpec(
@@ -39,6 +40,7 @@ def register_vaes() -> Iterable[VaeSpec]:
                 "vae-ft-mse-840000-ema-pruned.ckpt",
                 "sd-vae-ft-mse",
             ),
+            source="https://huggingface.co/stabilityai/sd-vae-ft-mse-original/resolve/main/vae-ft-mse-840000-ema-pruned.safetensors",
             families=SD,
         ),
         VaeSpec(
@@ -46,6 +48,7 @@ def register_vaes() -> Iterable[VaeSpec]:
             title="SDXL VAE, which overflows in float16",
             aliases=("sdxl",),
             files=("sdxl_vae.safetensors", "sdxl-vae"),
+            source="https://huggingface.co/stabilityai/sdxl-vae/resolve/main/sdxl_vae.safetensors",
             families=XL,
             upcast=True,
         ),
@@ -59,6 +62,7 @@ def register_vaes() -> Iterable[VaeSpec]:
                 "sdxl.vae.safetensors",
                 "sdxl-vae-fp16-fix",
             ),
+            source="https://huggingface.co/madebyollin/sdxl-vae-fp16-fix/resolve/main/sdxl.vae.safetensors",
             families=XL,
         ),
     ]

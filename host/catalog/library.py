@@ -90,9 +90,12 @@ class Library:
         files = {path.name: path for path, _ in self._found(WeightKind.VAE.value)}
         path = next((files[file] for file in spec.files if file in files), None)
         if path is None:
+            folder = self._folders.model_folder("vae")
+            fetched = (
+                f": curl --location --output '{folder / spec.files[0]}' {spec.source}" if spec.source else ""
+            )
             raise NotFoundError(
-                f"the VAE '{name}' has no weights here; put one of {', '.join(spec.files)} into "
-                f"{self._folders.model_folder('vae')}"
+                f"the VAE '{name}' has no weights here; put one of {', '.join(spec.files)} into {folder}{fetched}"
             )
         return replace(self._probe(path), name=spec.name)
 

@@ -72,6 +72,7 @@ class VaeSpec(Spec):
     files: tuple[str, ...]
     families: tuple[Family, ...]
     upcast: bool = False  # decode in float32 whatever the UNet computes in
+    source: str = ""  # URL of the first of `files`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

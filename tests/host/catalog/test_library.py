@@ -16,7 +16,12 @@ from stretto.host.testing.tiny import make_ldm_checkpoint
 
 VAES = {
     "mse": VaeSpec(name="mse", aliases=("soft",), files=("vae-mse.safetensors",), families=(Family.SD1,)),
-    "xl": VaeSpec(name="xl", files=("sdxl_vae.safetensors", "sdxl-vae"), families=(Family.SDXL,)),
+    "xl": VaeSpec(
+        name="xl",
+        files=("sdxl_vae.safetensors", "sdxl-vae"),
+        families=(Family.SDXL,),
+        source="https://example.org/xl.safetensors",
+    ),
 }
 
 
@@ -225,3 +230,9 @@ def test_many_threads_find_the_same(library: Library) -> None:
     with ThreadPoolExecutor(8) as threads:
         found = set(threads.map(library.resolve, ["painter", "starter", "folder-model", "deeper"] * 20))
     assert len(found) == 4
+
+
+def test_a_vae_without_weights_says_how_they_are_fetched(library: Library) -> None:
+    wanted = r"has no weights here.*sdxl_vae\.safetensors.*curl --location --output '.*sdxl_vae\.safetensors' https://"
+    with pytest.raises(NotFoundError, match=wanted):
+        library.resolve_vae("xl", VAES)
