@@ -90,6 +90,13 @@ def test_what_is_public():
         ("GET", "/api/invocation/intermediates/<name:path>"),
         ("GET", "/api/invocation/thumbnails/<name:path>"),
         ("GET", "/api/invocation/nsfw"),
+        # what says nothing of anybody: whether the server is up, and how its API is called
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/api/docs"),
+        ("GET", "/api/openapi.json"),
+        ("GET", "/api/problems"),
+        ("GET", "/api/problems/<slug>"),
     }
 
 
