@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from .contracts.engines import (
+    AxisRange,
+    CompiledNetwork,
+    Compiler,
+    Component,
+    Network,
+    ParityReport,
+    Port,
+    Profile,
+)
 from .contracts.events import (
     Event,
     Failed,
@@ -47,6 +57,7 @@ from .contracts.protocols import (
 from .contracts.request import ControlRequest, InvocationRequest, NodeRequest
 from .contracts.specs import (
     BackgroundRemoverSpec,
+    CompilerSpec,
     ControlNetSpec,
     LoaderSpec,
     ModelOffer,
@@ -62,12 +73,17 @@ from .errors import StrettoError
 from .hookspecs import hookimpl
 
 __all__ = [
+    "AxisRange",
     "BackgroundRemover",
     "BackgroundRemoverSpec",
     "Bench",
     "Bounds",
     "CheckSafety",
     "Chunking",
+    "CompiledNetwork",
+    "Compiler",
+    "CompilerSpec",
+    "Component",
     "Control",
     "ControlNetSpec",
     "ControlRequest",
@@ -88,17 +104,21 @@ __all__ = [
     "ModelMoved",
     "ModelOffer",
     "ModelSpec",
+    "Network",
     "Node",
     "NodeRequest",
+    "ParityReport",
     "Patch",
     "Patcher",
     "PatcherSpec",
     "Plan",
     "Planned",
+    "Port",
     "Precision",
     "Preprocessing",
     "Preprocessor",
     "PreprocessorSpec",
+    "Profile",
     "Queued",
     "Rediffuse",
     "Rediffusion",

@@ -21,6 +21,8 @@ StrettoError                     500
     ├── WeightsError             500   a weight file cannot be used
     ├── OutOfMemoryError         500   the device has no room
     ├── CancelledError           500   somebody stopped the job
+    ├── EngineBuildError         500   a network could not be compiled
+    ├── EngineOpenError          500   a compiled engine cannot be used
     └── WorkerDiedError          500   the worker process ended under the job
 """
 
@@ -37,7 +39,9 @@ __all__ = [
     "BadRequestError",
     "CancelledError",
     "ConfigurationError",
+    "EngineBuildError",
     "EngineError",
+    "EngineOpenError",
     "Fault",
     "ForbiddenError",
     "GoneError",
@@ -226,6 +230,18 @@ class CancelledError(EngineError):
     """The job was stopped; the message is the one that pollers see."""
 
     title = "CancelledError"
+
+
+class EngineBuildError(EngineError):
+    """A network could not be exported or compiled; the cache of engines is as before."""
+
+    title = "EngineBuildError"
+
+
+class EngineOpenError(EngineError):
+    """A compiled engine cannot be opened or does not run; torch does its work instead."""
+
+    title = "EngineOpenError"
 
 
 class WorkerDiedError(EngineError):

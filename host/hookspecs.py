@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .contracts.request import InvocationRequest
     from .contracts.specs import (
         BackgroundRemoverSpec,
+        CompilerSpec,
         ControlNetSpec,
         LoaderSpec,
         ModelOffer,
@@ -117,6 +118,15 @@ class HostSpecs:
 
         :param host: settings and folders.
         :return: specs; the first one whose file is in the model folder is used.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_compilers(self, host: HostView) -> Iterable[CompilerSpec]:
+        """Offer ways to compile networks for the `acceleration` parameter.
+
+        :param host: settings and folders.
+        :return: specs; each `missing` says why it cannot work here.
         """
         raise NotImplementedError
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from .models import Family, WeightFile
+from .engines import Compiler, Component
+from .models import Family, Precision, WeightFile
 from .protocols import BackgroundRemover, Loader, Patcher, Preprocessor, Scheduler, Upscaler
 
 __all__ = [
     "BackgroundRemoverSpec",
+    "CompilerSpec",
     "ControlNetSpec",
     "LoaderSpec",
     "ModelOffer",
@@ -143,3 +145,19 @@ class PreprocessorSpec(Spec):
 
     open: Callable[[tuple[WeightFile, ...], str], Preprocessor]
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompilerSpec(Spec):
+    """A way to compile networks, for the `acceleration` parameter; `build` is where its library is imported.
+
+    `missing` says why it cannot build here and what would do, without importing anything heavy.
+    `profiled` is the default policy for shapes: "static" engines take one size, so that larger canvases
+    are drawn in windows of it; "range" engines take all sizes of a range.
+    """
+
+    build: Callable[[], Compiler]
+    components: tuple[Component, ...]
+    precisions: tuple[Precision, ...]
+    profiled: Literal["static", "range"] = "static"
+    missing: Callable[[], str | None] = lambda: None

@@ -32,6 +32,7 @@ BUILT_INS = (
     "realesrgan",
     "backgrounds",
     "controls",
+    "compilers",
 )
 
 

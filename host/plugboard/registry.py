@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from ..contracts.specs import (
     BackgroundRemoverSpec,
+    CompilerSpec,
     ControlNetSpec,
     LoaderSpec,
     ModelOffer,
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "background_removers": Kind(
             "register_background_removers", BackgroundRemoverSpec, "background remover"
         ),
+        "compilers": Kind("register_compilers", CompilerSpec, "compiler"),
     }
 )
 

