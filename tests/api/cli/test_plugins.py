@@ -21,6 +21,7 @@ BUILT_IN = {
     "backgrounds",
     "controls",
     "faces",
+    "compilers",
 }
 
 

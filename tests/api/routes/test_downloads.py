@@ -186,7 +186,10 @@ def test_downloads_go_on_after_the_server_was_killed(tmp_path, away):
     server.start()
     rows = until(server.client, "complete", "error", count=2)
     assert [row["status"] for row in rows] == ["complete", "complete"], rows
-    assert away.ranges("/a.safetensors") == [None, f"bytes={len(FILE) // 2}-"]
+    first, second = away.ranges("/a.safetensors")
+    # all that had reached the disk is kept, which is at most what was sent
+    assert first is None
+    assert 0 < int(second.removeprefix("bytes=").removesuffix("-")) <= len(FILE) // 2
     for name in ("a.safetensors", "b.safetensors"):
         assert (server.data / "models" / "checkpoint" / name).read_bytes() == FILE
     assert server.stop() == 0
