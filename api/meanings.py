@@ -74,6 +74,8 @@ MEANINGS = {
     "remove_background": "Make what is behind the subject transparent; needs a network in the folder `models/background`.",
     "intermediates": "Whether images are decoded on the way.",
     "image_callback_steps": "After how many steps each.",
+    "acceleration": "The compiler whose engines draw, in place of torch where there are any; `none` is torch, null the setting `acceleration`.",
+    "build_tensorrt": "Build the engines that are missing before drawing, and wait for them: TensorRT's, or those of `acceleration`.",
     "safe": "Run the safety checker over what was drawn; null is the setting `safe`.",
     "nodes": "Rectangles of the canvas, each with its own words, image and parameters; see below.",
     "region_mode": "How nodes that are drawn from words alone come about: one after the other and pasted, or all together in one pass.",

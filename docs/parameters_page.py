@@ -20,7 +20,6 @@ from stretto.host.contracts.request import (
     InvocationRequest,
     NodeRequest,
 )
-from stretto.host.planning.defaults import DONE
 from value_words import default_words, table, value_words
 
 __all__ = ["parameter_parts"]
@@ -63,7 +62,6 @@ HEADS = ("parameter", "values", "default", "what it does")
 
 def parameter_parts() -> list[str]:
     """Give the page's parts, in order; a parameter without a meaning fails."""
-    later = [name for name in _names(InvocationRequest) if name not in DONE]
     return [
         INTRO,
         *_sections(),
@@ -71,7 +69,6 @@ def parameter_parts() -> list[str]:
         _table(NodeRequest, MEANINGS | NODE_MEANINGS),
         CONTROLS,
         _table(ControlRequest, CONTROL_MEANINGS),
-        *(["Answered with 501 by this version when set: " + _listed(later) + "."] if later else []),
         OTHERS,
         table(("word", "read as"), _others()),
     ]
@@ -90,7 +87,7 @@ def _titled() -> list[tuple[str, list[str]]]:
     for line in inspect.getsource(InvocationRequest).splitlines():
         if found := re.fullmatch(r"    # (.*)", line):
             sections.append((found[1].capitalize(), []))
-        elif (found := re.match(r"    (\w+): ", line)) and found[1] in DONE:
+        elif (found := re.match(r"    (\w+): ", line)) and found[1] not in INTERNAL:
             sections[-1][1].append(found[1])
     return [(title, names) for title, names in sections if names]
 
@@ -127,11 +124,3 @@ def _others() -> Iterator[tuple[str, str]]:
         "`tiling_mask_type`, `chunking_mask_type`",
         "`chunking_blur`: constant is 0, bilinear a quarter of `size`",
     )
-
-
-def _names(owner: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(owner) if field.name not in INTERNAL]
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..geometry import Window, cells_under, round_up
+from .acceleration import Acceleration, acceleration_json
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
 from .record import node_json, upscale_json
@@ -243,7 +244,7 @@ class Plan:
     checker: WeightFile | None = None  # what withholds unsafe pictures; None: nothing does
     intermediates: bool = True
     image_callback_steps: int = 10
-    build_tensorrt: bool = False
+    acceleration: Acceleration | None = None  # None: torch draws
     clip_skip: int = 0  # layers at the text encoders' ends that are not listened to; the refiner's are all
     iterations: int = 1  # runs one after the other, of `samples` pictures each, run i with seed + i
     tile: tuple[bool, bool] = (False, False)  # the axes (x, y) on which the picture goes on at its other end
@@ -343,6 +344,7 @@ class Plan:
             "upscale": upscale_json(self.upscale),
             "chunking_size": self.chunking_size,
             "chunking_blur": self.chunking_blur,
-            "build_tensorrt": self.build_tensorrt,
+            "build_tensorrt": self.acceleration is not None and self.acceleration.build,
+            "acceleration": acceleration_json(self.acceleration),
             "resolved": asdict(self),
         }

@@ -128,6 +128,7 @@ class InvocationRequest:
     inversion: tuple[Adapter, ...] = ()
     vae: Name | None = None
     precision: Literal["float32", "float16", "bfloat16", "full", "half"] | None = None
+    acceleration: Name | None = None
     build_tensorrt: bool = False
     safe: bool | None = None
     # what to draw

@@ -11,11 +11,12 @@ from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..errors import InvalidRequestError
 from ..hookspecs import hookimpl
+from .acceleration import pick_acceleration
 from .adapters import resolve_patches
 from .backgrounds import pick_remover
 from .canvas import check_extent, lay_canvas
 from .control import Drawer, control_source
-from .defaults import offer_of, refuse_unsupported, with_offer, with_stored
+from .defaults import offer_of, with_offer, with_stored
 from .draft import Draft
 from .drawing import Drawing, Studio, Words, draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
@@ -50,16 +51,13 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
 
     Explicit values win over a stored model's, those over the model's own, those over the contract's.
     Raises NotFoundError for an unknown model, InvalidRequestError for one that may not
-    be read, UnsupportedError naming every parameter that this
-    version cannot do, and InvalidRequestError with everything else that is wrong.
+    be read, and InvalidRequestError with everything else that is wrong.
     """
     request = with_stored(request)
-    refuse_unsupported(request)
     weights = find_base(request.model or host.settings.model, request, host)
     offer = offer_of(weights, host)
     draft = Draft(request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer)
     draft.notes += request.notes
-    refuse_unsupported(draft.request)
     return _resolved(draft, draw)
 
 
@@ -79,6 +77,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     blame = partial(draft.fault, cutting(request))
     remover = pick_remover(draft.host, blame) if drawing.cuts_out() else None
     _check(studio, drawing, stages)
+    acceleration = pick_acceleration(draft)
     checker = resolve_checker(request, draft.host, draft.fault, draft.notes.append)
     if draft.faults:
         raise InvalidRequestError(draft.faults)
@@ -105,6 +104,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         upscale=stages,
         remover=remover,
         checker=checker,
+        acceleration=acceleration,
         intermediates=request.intermediates and checker is None,
         image_callback_steps=request.image_callback_steps,
         inpainter=studio.filler,

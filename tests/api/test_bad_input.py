@@ -214,7 +214,7 @@ def test_whatever_is_in_range_plans_or_is_refused_in_words(still):
         plain, _ = unwrapped(hint)
         if get_origin(plain) is Literal:
             table[name] = list(get_args(plain))
-        elif plain is bool and name not in {"safe", "build_tensorrt"}:
+        elif plain is bool and name != "safe":
             table[name] = [True, False]
     table |= {
         "scheduler": ["ddim", "dpmsde"],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stretto.host import InvocationRequest, Plan, Precision, UpscaleStage
 from stretto.host.contracts.images import ImageRef
-from stretto.host.errors import InvalidRequestError, NotFoundError, UnsupportedError
+from stretto.host.errors import InvalidRequestError, NotFoundError
 from stretto.host.planning.build import CorePlanning, build_plan, draw_seed
 from stretto.host.settings import Settings
 
@@ -334,19 +334,6 @@ def test_every_fault_comes_at_once(view: Any) -> None:
 def test_an_unknown_model_stands_alone(view: Any) -> None:
     with pytest.raises(NotFoundError, match="did you mean 'starter'"):
         plan_of(view, model="startr", scheduler="x", prompt="")
-
-
-def test_what_is_not_done_yet_is_named(view: Any) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        plan_of(view, build_tensorrt=True, scheduler="x")
-    assert str(caught.value) == "this version cannot do 'build_tensorrt' yet; leave it out"
-
-
-@pytest.mark.parametrize("where", ["stored", "said"])
-def test_a_stored_models_parameters_are_refused_alike(view: Any, where: str) -> None:
-    asked = {"build_tensorrt": True}
-    with pytest.raises(UnsupportedError, match="cannot do 'build_tensorrt' yet; leave it out"):
-        plan_of(view, **(asked if where == "said" else {"defaults": asked}))
 
 
 def test_the_plugin_object_plans(view: Any) -> None:

@@ -1,34 +1,13 @@
 from dataclasses import fields
-from typing import Any
 
 import pytest
 from stretto.host import Family, InvocationRequest, ModelOffer
 from stretto.host.contracts.images import ImageRef
-from stretto.host.errors import ConfigurationError, UnsupportedError
-from stretto.host.planning.defaults import DONE, refuse_unsupported, with_offer, with_stored
+from stretto.host.errors import ConfigurationError
+from stretto.host.planning.defaults import with_offer, with_stored
 
 NAMES = {field.name for field in fields(InvocationRequest)}
 MASK = ImageRef(path="/m.png", width=8, height=8, mode="L", sha256="m")
-
-
-def test_every_done_parameter_is_one() -> None:
-    assert DONE <= NAMES
-
-
-def test_a_default_request_is_supported() -> None:
-    refuse_unsupported(InvocationRequest())
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"build_tensorrt": True},
-    ],
-)  # fmt: skip
-def test_what_is_not_done_is_refused_by_name(asked: dict[str, Any]) -> None:
-    (name,) = asked
-    with pytest.raises(UnsupportedError, match=f"'{name}'"):
-        refuse_unsupported(InvocationRequest(**asked))
 
 
 def test_a_stored_value_stands_where_none_was_sent() -> None:

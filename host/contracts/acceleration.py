@@ -1,0 +1,29 @@
+"""What a plan says of compiled engines: what was asked for, and in its record what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Acceleration", "acceleration_json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceleration:
+    """A compiler by its offered name; `build` has missing engines built before the drawing, and waits.
+
+    `used` are the components that ran compiled, `why` says of the others why torch ran them; both are
+    filled while the job runs.
+    """
+
+    requested: str
+    build: bool = False
+    used: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+
+
+def acceleration_json(value: Acceleration | None) -> dict[str, Any] | None:
+    """Give the record's `acceleration`; null where none was asked for."""
+    if value is None:
+        return None
+    return {"requested": value.requested, "used": list(value.used), "why": list(value.why)}
