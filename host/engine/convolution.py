@@ -6,6 +6,9 @@ arithmetic; over few, as deep in a UNet, it is most of the work. See docs/explan
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -29,14 +32,15 @@ class Convolution(nn.Conv2d):
         weight: torch.Tensor,  # (out, in, kernel, kernel)
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        size = None if torch.compiler.is_compiling() else _size(self, input)
-        if size is None or len(input) * size[0] * size[1] > FEW_ROWS or input.device.type != "cpu":
+        how = None if torch.compiler.is_compiling() else _how(self, input)
+        if how is None or not 0 < len(input) * how.high * how.wide <= FEW_ROWS or input.device.type != "cpu":
             summed: torch.Tensor = super()._conv_forward(input, weight, bias)
             return summed
-        rows = _patches(self, input, size)  # (batch, high, wide, kernel * kernel * in)
-        # with channels last this is a view
-        matrix = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
-        summed = functional.linear(rows, matrix, bias)
+        taps = weight.permute(0, 2, 3, 1)  # with channels last this is a view, and so are all others of it
+        if how.seen is not None:
+            taps = taps[how.seen]
+        rows = _patches(input.permute(0, 2, 3, 1), how)
+        summed = functional.linear(rows, taps.reshape(len(weight), -1), bias)
         return summed.permute(0, 3, 1, 2)
 
 
@@ -53,32 +57,74 @@ def read_in_place(network: nn.Module) -> None:
             module.__class__ = Convolution
 
 
-def _size(convolution: nn.Conv2d, taken: torch.Tensor) -> tuple[int, int]:
-    """Give height and width of what comes out."""
-    around, kernel, stride = _padding(convolution), convolution.kernel_size, convolution.stride
+class _Reading(NamedTuple):
+    """How pixels of one size are read: what comes out, a `stride` apart, of how many `taps`, both (down, across).
+
+    A picture of one pixel is seen by the middle tap alone, and the weights of the others need not be read.
+    """
+
+    high: int
+    wide: int
+    stride: tuple[int, ...]
+    taps: tuple[int, ...]
+    seen: tuple[slice, ...] | None  # which taps of (out, down, across, in); None for all
+    around: tuple[int, ...]  # zeros, as `pad` takes them for (batch, h, w, channels); empty for none
+
+    @property
+    def plain(self) -> bool:
+        """Say whether every pixel that comes out is made of the one that is there."""
+        return self.taps == (1, 1) and self.stride == (1, 1) and not self.around
+
+
+def _how(convolution: nn.Conv2d, taken: torch.Tensor) -> _Reading:
     height, width = taken.shape[-2:]
-    high = (height + 2 * around[0] - kernel[0]) // stride[0] + 1
-    wide = (width + 2 * around[1] - kernel[1]) // stride[1] + 1
-    return high, wide
+    # no `Convolution` says its padding in words
+    padding: Any = convolution.padding
+    return _reading(height, width, convolution.kernel_size, convolution.stride, padding)
 
 
-def _padding(convolution: nn.Conv2d) -> tuple[int, int]:
-    """Give (down, across); no `Convolution` says its padding in words."""
-    return int(convolution.padding[0]), int(convolution.padding[1])
+@lru_cache(maxsize=512)
+def _reading(
+    height: int, width: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> _Reading:
+    high, (top, bottom), above = _axis(height, kernel[0], stride[0], padding[0])
+    wide, (left, right), beside = _axis(width, kernel[1], stride[1], padding[1])
+    if bottom - top > 1 and right - left < kernel[1]:  # a part of several lines is no view
+        left, right = 0, kernel[1]
+        beside = padding[1], max(0, (wide - 1) * stride[1] + kernel[1] - padding[1] - width)
+    taps = bottom - top, right - left
+    around = (0, 0, *beside, *above)
+    return _Reading(
+        high=high,
+        wide=wide,
+        stride=stride,
+        taps=taps,
+        seen=None if taps == kernel else (slice(None), slice(top, bottom), slice(left, right)),
+        around=around if any(around) else (),
+    )
 
 
-def _patches(convolution: nn.Conv2d, taken: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Give, for every pixel that comes out, all that it is made of: (batch, high, wide, kernel * kernel * in)."""
-    pixels = taken.permute(0, 2, 3, 1)
-    kernel, stride = convolution.kernel_size, convolution.stride
-    down, across = _padding(convolution)
-    if (*kernel, *stride, down, across) == (1, 1, 1, 1, 0, 0):
+def _axis(
+    length: int, kernel: int, stride: int, padding: int
+) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """Give how many pixels come out, from where to where taps see any, and the zeros that those see."""
+    size = max(0, (length + 2 * padding - kernel) // stride + 1)
+    last = (size - 1) * stride  # where the last pixel's first tap lies, counted from the padding's beginning
+    first = min(max(0, padding - last), kernel - 1)
+    end = max(min(kernel, length + padding), first + 1)
+    return size, (first, end), (padding - first, max(0, last + end - padding - length))
+
+
+def _patches(pixels: torch.Tensor, how: _Reading) -> torch.Tensor:
+    """Give, for every pixel that comes out, all that it is made of: (batch, high, wide, taps * in)."""
+    if how.plain:
         return pixels
-    if down or across:
-        pixels = functional.pad(pixels, (0, 0, across, across, down, down))
+    if how.around:
+        pixels = functional.pad(pixels, how.around)
     each, line, column, channel = pixels.stride()
     batch, channels = pixels.shape[0], pixels.shape[-1]
     seen = pixels.as_strided(
-        (batch, *size, *kernel, channels), (each, line * stride[0], column * stride[1], line, column, channel)
+        (batch, how.high, how.wide, *how.taps, channels),
+        (each, line * how.stride[0], column * how.stride[1], line, column, channel),
     )
-    return seen.reshape(batch, *size, -1)
+    return seen.reshape(batch, how.high, how.wide, -1)

@@ -17,6 +17,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 from torch.nn import functional
 
+from .lean_transformer import lean_transformer
+
 __all__ = ["LeanAttention", "LeanResnet", "make_lean", "remembering"]
 
 # Keys and values of so many rows are remembered: one picture's prompt, negative and positive, or those of
@@ -80,10 +82,12 @@ class LeanResnet(ResnetBlock2D):  # type: ignore[misc]  # diffusers has no types
 
     def forward(self, input_tensor: torch.Tensor, temb: torch.Tensor | None) -> torch.Tensor:
         """Give (batch, out, h, w)."""
-        hidden = self.conv1(self.nonlinearity(self.norm1(input_tensor)))
+        active = self.nonlinearity
+        hidden = self.conv1(active(self.norm1(input_tensor)))
         if self.time_emb_proj is not None:
-            hidden = hidden + self.time_emb_proj(self.nonlinearity(temb))[:, :, None, None]
-        hidden = self.conv2(self.nonlinearity(self.norm2(hidden)))
+            told = self.time_emb_proj(active(temb))
+            hidden = hidden + told.view(*told.shape, 1, 1)
+        hidden = self.conv2(active(self.norm2(hidden)))
         beside = input_tensor if self.conv_shortcut is None else self.conv_shortcut(input_tensor)
         summed: torch.Tensor = beside + hidden
         return summed
@@ -98,6 +102,8 @@ def make_lean(network: nn.Module) -> None:
             module.heard = heard  # type: ignore[assignment]  # mypy takes every attribute of a module for one
         elif type(module) is ResnetBlock2D and _adds_plainly(module):
             module.__class__ = LeanResnet
+        else:
+            lean_transformer(module)
 
 
 @contextmanager
@@ -136,7 +142,7 @@ def _adds_plainly(block: Any) -> bool:
     return (
         block.upsample is None
         and block.downsample is None
-        and block.time_embedding_norm == "default"
+        and (block.time_embedding_norm == "default" or block.time_emb_proj is None)
         and not block.skip_time_act
         and block.output_scale_factor == 1
     )

@@ -55,6 +55,37 @@ def test_the_numbers_are_the_same(kind, order, products):
         assert given.is_contiguous(memory_format=torch.channels_last)
 
 
+SMALL = ((1, 1), (1, 6), (6, 1), (2, 2), (1, 2), (2, 1), (3, 1))
+
+
+@pytest.mark.parametrize("how", [{"stride": 1}, {"stride": 2}, {"stride": (1, 2)}, {"padding": 2}])
+@pytest.mark.parametrize("kernel", [3, 5, (3, 1)])
+def test_pictures_of_few_pixels_are_read_by_the_taps_that_see_them(kernel, how, products):
+    plain, ours = pair(**{"kernel_size": kernel, "padding": (1, 1), **how})
+    for height, width in SMALL:
+        taken = torch.randn(2, 24, height, width)
+        try:
+            expected = plain(taken)
+        except RuntimeError:  # smaller than the kernel with its padding
+            with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+                ours(taken)
+            continue
+        assert (ours(taken) - expected).abs().max() < 1e-5
+        assert products.pop()[1].shape[1] <= plain.weight[0].numel()
+
+
+@pytest.mark.parametrize(("size", "taps"), [((1, 1), 1), ((1, 5), 3), ((5, 1), 9), ((2, 2), 9)])
+def test_weights_that_see_only_the_border_are_not_read(size, taps, products):
+    _, ours = pair(**KINDS["plain"])
+    ours(torch.randn(1, 24, *size))
+    assert products[0][1].shape == (40, taps * 24)
+    assert products[0][1].data_ptr() - ours.weight.data_ptr() in {
+        0,
+        4 * 24 * 3,
+        4 * 24 * 4,
+    }  # a view: no copy
+
+
 def test_bfloat16_rounds_as_before():
     plain, ours = pair(torch.bfloat16, **KINDS["plain"])
     taken = torch.randn(2, 24, 4, 4).to(torch.bfloat16)

@@ -7,9 +7,12 @@ import copy
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock, FeedForward
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from stretto.host.engine.lean import _ROWS, LeanAttention, LeanResnet, make_lean, remembering
+from stretto.host.engine.lean_transformer import LeanBlock, LeanFeedForward, LeanTransformer
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,59 @@ def test_it_is_forgotten_when_a_drawing_fails(lean):
         fails()
     assert not layers(lean)[0].heard.made
     assert not layers(lean)[0].heard.remembers
+
+
+def test_transformers_are_lean_and_keep_their_order_in_memory(plain, lean):
+    seen = []
+    for one in layers(lean, Transformer2DModel):
+        assert isinstance(one, LeanTransformer)
+        one.register_forward_hook(lambda _layer, _given, made: seen.append(made[0]))
+    assert all(isinstance(one, LeanBlock) for one in layers(lean, BasicTransformerBlock))
+    assert all(isinstance(one, LeanFeedForward) for one in layers(lean, FeedForward))
+    tokens = told(plain)
+    lean.to(memory_format=torch.channels_last)
+    assert (predicted(lean, tokens) - predicted(plain, tokens)).abs().max() < 1e-5
+    assert seen
+    assert all(made.is_contiguous(memory_format=torch.channels_last) for made in seen)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_transformer_gives_the_same_to_the_bit(linear):
+    kind = {
+        "in_channels": 16,
+        "cross_attention_dim": 8,
+        "norm_num_groups": 4,
+        "use_linear_projection": linear,
+    }
+    layer = (
+        Transformer2DModel(num_attention_heads=2, attention_head_dim=8, **kind).eval().requires_grad_(False)
+    )
+    expecting = copy.deepcopy(layer)
+    make_lean(layer)
+    assert type(layer) is LeanTransformer
+    picture, tokens = torch.randn(2, 16, 3, 5), torch.randn(2, 7, 8)
+    with torch.inference_mode():
+        expected = expecting(picture, tokens, return_dict=False)[0]
+        assert torch.equal(layer(picture, tokens, return_dict=False)[0], expected)
+        assert torch.equal(layer(picture, encoder_hidden_states=tokens).sample, expected)
+        hidden = torch.zeros(2, 15)
+        hidden[:, 4:] = -10000
+        asked = {"attention_mask": hidden[:, None], "return_dict": False}
+        masked = layer(picture, tokens, **asked)[0]
+        assert torch.equal(masked, expecting(picture, tokens, **asked)[0])
+        assert not torch.equal(masked, expected)
+
+
+def test_feed_forward_in_chunks_is_left_to_diffusers(plain, lean):
+    tokens = told(plain)
+    chunked = copy.deepcopy(plain)
+    for unet in (chunked, lean):
+        for block in layers(unet, BasicTransformerBlock):
+            block.set_chunk_feed_forward(1)
+    calls = []
+    layers(lean, LeanFeedForward)[0].register_forward_hook(lambda *_: calls.append(1))
+    assert torch.equal(predicted(lean, tokens), predicted(chunked, tokens))
+    assert len(calls) == 2  # one for each row
 
 
 def test_other_kinds_of_attention_stay_what_they_are():
