@@ -1,6 +1,7 @@
 """This API as an OpenAPI 3.1 document: the routes, the dataclasses behind their bodies, and what plugins offer.
 
-A route that is added to the table is in the document; what its body and its answer are is in `shapes`.
+A route that is added to the table is in the document; what its body and its answer are is in `openapi_shapes` and
+`openapi_answers`, which errors it has in `openapi_statuses`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .access import ANYBODY
-from .envelope import MEDIA_TYPE, json_text
-from .openapi_shapes import Offered, answer_of, body_of, query_of, schemas
-from .problems import PROBLEM_TYPE
+from .envelope import json_text
+from .openapi_answers import answer_of
+from .openapi_shapes import Offered, body_of, query_of, schemas
+from .openapi_statuses import error_responses, responses_of
 from .routing import Route
 
 if TYPE_CHECKING:
@@ -72,19 +74,10 @@ def openapi(routes: Sequence[Route], version: str, names: Offered) -> dict[str, 
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "enfugue_token"},
             },
-            "responses": {"Error": ERROR},
+            "responses": error_responses(),
             "schemas": schemas(names),
         },
     }
-
-
-ERROR = {
-    "description": "What is wrong, one entry a fault; problem details (RFC 9457) if `Accept` asks for them.",
-    "content": {
-        MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Errors"}},
-        PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
-    },
-}
 
 
 def _tag(route: Route) -> str:
@@ -130,8 +123,7 @@ def _operation(route: Route, identity: str) -> dict[str, Any]:
     if route.method in ("POST", "PUT", "PATCH"):
         made["requestBody"] = {"content": _content(body_of(route.method, route.path))}
     answer = {"description": "Done.", "content": _content(answer_of(route.method, route.path))}
-    problem = {"$ref": "#/components/responses/Error"}
-    made["responses"] = {"200": answer, "4XX": problem, "5XX": problem}
+    made["responses"] = {"200": answer, **responses_of(route)}
     return made
 
 

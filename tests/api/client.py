@@ -1,4 +1,4 @@
-"""A plain HTTP client and a server process for tests."""
+"""A plain HTTP client, which takes only answers that are documented, and a server process for tests."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import Any
 from stretto.api.store import PonyJobStore
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders
+
+from .conformance import deviations
 
 COMMAND = Path(sys.executable).with_name("stretto")
 # curl's
@@ -70,7 +72,10 @@ class Client:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         self._connection.request(method, path, body=raw, headers=sent)
         response = self._connection.getresponse()
-        return Answer(response.status, dict(response.getheaders()), response.read())
+        answer = Answer(response.status, dict(response.getheaders()), response.read())
+        found = list(deviations(method, path, answer.status, answer.headers, answer.body))
+        assert not found, f"the OpenAPI document says otherwise: {found}"
+        return answer
 
     def get(self, path: str) -> Answer:
         return self.call("GET", path)
