@@ -33,7 +33,7 @@ COMPANIONS: Final[dict[str, Companion]] = {
     "lora": Companion(place="outline-lora", train=train_lora, steps=500),
     "loha": Companion(place="pastel-loha", train=train_loha, steps=400),
     "word": Companion(place="zog-word", train=train_word, steps=250),
-    "controlnet": Companion(place="canny-controlnet", train=train_controlnet, steps=1700),
+    "controlnet": Companion(place="canny-controlnet", train=train_controlnet, steps=5200),
     "inpainting": Companion(place="inpainting-unet", train=train_inpainting, steps=6500),
 }
 

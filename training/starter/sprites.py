@@ -41,6 +41,11 @@ def build_sprites() -> Sprites:
     return Sprites(distances=_draw_distances(), mips=mips, clashes=_find_clashes(mips[0]))
 
 
+def shape_sprites() -> Sprites:
+    """The shapes alone, which need no font."""
+    return Sprites(distances=_draw_distances(), mips=(), clashes=frozenset())
+
+
 def load_sprites(path: Path) -> Sprites:
     """The sprites at `path`, drawn and saved there if they are not yet."""
     if not path.exists():
