@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from stretto.host import Scheduler, SchedulerSpec, hookimpl
@@ -66,10 +67,22 @@ def register_schedulers() -> Iterable[SchedulerSpec]:
 
 def _build(row: Row, config: Mapping[str, Any]) -> Scheduler:
     """Make the scheduler from a model's own config, of whatever class that was written for."""
+    # `_class_name` stays in: by it diffusers drops the keys that only the other class knows.
+    wanted = {**config, **LATENTS, **row.overrides}
+    return copy.deepcopy(_unused(row.class_name, _Config(wanted)))
+
+
+class _Config(dict[str, Any]):
+    """A config that is known again by what is in it."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes it
+        return hash(repr(self))
+
+
+@lru_cache(maxsize=32)
+def _unused(class_name: str, config: _Config) -> Scheduler:
+    """Make a scheduler that is only copied: to read a config takes ten times as long, and each job wants its own."""
     import diffusers
 
-    # `_class_name` stays in: by it diffusers drops the keys that only the other class knows.
-    scheduler: Scheduler = getattr(diffusers, row.class_name).from_config(
-        {**config, **LATENTS, **row.overrides}
-    )
+    scheduler: Scheduler = getattr(diffusers, class_name).from_config(dict(config))
     return scheduler

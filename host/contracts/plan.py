@@ -5,13 +5,14 @@ A plan is what history shows and what PNG files carry, so its fields keep the co
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..geometry import Window, cells_under, round_up
 from .acceleration import Acceleration, acceleration_json
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
+from .plain import plain
 from .record import node_json, upscale_json
 from .refining import Refining
 from .request import Adapter, Anchor, Fit, RegionMode
@@ -323,8 +324,8 @@ class Plan:
             "model": self.model.name or self.model.path,
             "refiner": None if self.refiner is None else self.refiner.name or self.refiner.path,
             "inpainter": None if self.inpainter is None else self.inpainter.name or self.inpainter.path,
-            "lora": [asdict(adapter) for adapter in self.lora],
-            "lycoris": [asdict(adapter) for adapter in self.lycoris],
+            "lora": [plain(adapter) for adapter in self.lora],
+            "lycoris": [plain(adapter) for adapter in self.lycoris],
             "inversion": [adapter.model for adapter in self.inversion],
             "scheduler": self.scheduler,
             "multi_scheduler": self.multi_scheduler,
@@ -346,5 +347,5 @@ class Plan:
             "chunking_blur": self.chunking_blur,
             "build_tensorrt": self.acceleration is not None and self.acceleration.build,
             "acceleration": acceleration_json(self.acceleration),
-            "resolved": asdict(self),
+            "resolved": plain(self),
         }

@@ -132,19 +132,23 @@ class Board:
 
     def observe(self, event: Event) -> None:
         """Tell every plugin about an event; what one raises is logged against it alone."""
-        for name in tuple(self._plugins):
+        for name in self._having("observe"):
             self._told(name, "observe", event=event)
 
     def close(self) -> None:
         """Tell every plugin that was started that the host stops, and let go of them all; idempotent."""
-        names = tuple(self._plugins)
         if self._started:
-            for name in names:
+            for name in self._having("host_stopping"):
                 self._told(name, "host_stopping", host=self._view)
         self._started = False
-        for name in names:
+        for name in tuple(self._plugins):
             self._manager.unregister(name=name)
         self._plugins.clear()
+
+    def _having(self, hook: str) -> tuple[str, ...]:
+        """Name the plugins that have a hook, in the order in which they are asked."""
+        having = {id(one.plugin) for one in getattr(self._manager.hook, hook).get_hookimpls()}
+        return tuple(name for name, plugin in self._plugins.items() if id(plugin) in having) if having else ()
 
     def _told(self, name: str, hook: str, **arguments: Any) -> None:
         try:

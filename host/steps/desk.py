@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.images import ImageRef
@@ -47,8 +50,10 @@ def put_down(picture: Image, name: str, bench: Bench) -> ImageRef:
 
 def tidy(bench: Bench) -> None:
     """Throw away what was put down."""
-    for file in bench.folders.intermediates.glob(f".{bench.job}_*.png"):
-        file.unlink(missing_ok=True)
+    with os.scandir(bench.folders.intermediates) as files:
+        ours = [file.path for file in files if file.name.startswith(f".{bench.job}_")]
+    for path in ours:
+        Path(path).unlink(missing_ok=True)
 
 
 class _Desk:
@@ -82,3 +87,7 @@ class _Desk:
     def cache(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
         """Give what was made under `key` before, or make it (text embeddings, mostly)."""
         return self._bench.cache(key, make)
+
+    def compiled(self, model: LoadedModel) -> AbstractContextManager[None]:
+        """Send calls of the model's networks to compiled engines where the plan asks for them, while it lasts."""
+        return self._bench.compiled(model)
