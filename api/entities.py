@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .dialects import POSTGRES, SQLITE, Dialect
 from .migrations import migrate, unusable
+from .postgres import PostgresServer
 
 __all__ = ["Records", "open_database", "torn_said"]
 
@@ -26,38 +28,45 @@ class Records:
     token: Any
     model: Any
     download: Any
+    dialect: Dialect
 
     def close(self) -> None:
         """Give back this thread's connection; other threads' connections end with their threads."""
         self.database.disconnect()
 
 
-def open_database(path: Path) -> Records:
-    """Migrate the file (made when absent) and map the entities onto it.
+def open_database(place: Path | PostgresServer) -> Records:
+    """Migrate a file (made when absent) or a server's database, and map the entities onto it.
 
-    Raises ConfigurationError when the file is newer than this release or is no database.
+    Raises ConfigurationError when it is newer than this release, is no database or cannot be reached.
     """
     from pony.orm import Database
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    migrate(path)
+    if isinstance(place, Path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    migrate(place)
     database = Database()
-    database.on_connect(provider="sqlite")(_prepare)
-    records = _entities(database)
-    database.bind(provider="sqlite", filename=str(path), timeout=BUSY_TIMEOUT_S)
+    records = _entities(database, SQLITE if isinstance(place, Path) else POSTGRES)
+    if isinstance(place, Path):
+        database.on_connect(provider="sqlite")(_prepare)
+        database.bind(provider="sqlite", filename=str(place), timeout=BUSY_TIMEOUT_S)
+    else:
+        from .pony_postgres import Provider
+
+        database.bind(Provider, **place.parameters)
     database.generate_mapping(create_tables=False)
     return records
 
 
 @contextmanager
-def torn_said(path: Path) -> Iterator[None]:
-    """Raise ConfigurationError naming the file for what the database itself cannot do, such as read a torn page."""
+def torn_said(place: Path | PostgresServer) -> Iterator[None]:
+    """Raise ConfigurationError naming the place for what the database itself cannot do, such as read a torn page."""
     from pony.orm import DatabaseError
 
     try:
         yield
     except DatabaseError as error:
-        raise unusable(path, error) from error
+        raise unusable(place, error) from error
 
 
 def _prepare(_database: Any, connection: Any) -> None:
@@ -75,7 +84,7 @@ def _casefold(value: object) -> str | None:
     return None if value is None else str(value).casefold()
 
 
-def _entities(database: Any) -> Records:
+def _entities(database: Any, dialect: Dialect) -> Records:
     from pony.orm import LongStr, Optional, PrimaryKey, Required
 
     # Times are Unix seconds. `started` is the time of the call until the work starts, so that
@@ -129,7 +138,7 @@ def _entities(database: Any) -> Records:
         negative_prompt=Optional(LongStr, lazy=False, autostrip=False),
         parts=Required(LongStr, lazy=False),
     )
-    return Records(database, invocation, setting, user, token, model, _download(database))
+    return Records(database, invocation, setting, user, token, model, _download(database), dialect)
 
 
 def _download(database: Any) -> Any:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from pony.orm import db_session
 from stretto.host.contracts.events import (
@@ -194,17 +194,21 @@ class EventLog:
                 row = replace(row, number=rows.pop().number)
                 self._known[row.uuid] = (self._known[row.uuid][0], row.number)
             rows.append(row)
-        connection = self._records.database.get_connection()
-        connection.executemany(
-            "INSERT INTO event (uuid, number, name, data) SELECT ?1, ?2, ?3, ?4 "
-            "WHERE EXISTS (SELECT 1 FROM invocation WHERE uuid = ?1)",
-            [(row.uuid, row.number, row.name, row.data) for row in rows],
-        )
-        connection.executemany(
-            "DELETE FROM event WHERE name NOT IN ('completed', 'error') AND uuid = "
-            "(SELECT uuid FROM invocation WHERE id = (SELECT id FROM invocation WHERE uuid = ?) - ?)",
-            [(row.uuid, JOBS) for row in rows if row.last],
-        )
+        for row in rows:
+            values = asdict(row)
+            self._records.database.execute(
+                "INSERT INTO event (uuid, number, name, data) SELECT $uuid, $number, $name, $data "
+                "WHERE EXISTS (SELECT 1 FROM invocation WHERE uuid = $uuid)",
+                {},
+                values,
+            )
+            if row.last:
+                self._records.database.execute(
+                    "DELETE FROM event WHERE name NOT IN ('completed', 'error') AND uuid = "
+                    "(SELECT uuid FROM invocation WHERE id = (SELECT id FROM invocation WHERE uuid = $uuid) - $jobs)",
+                    {},
+                    {**values, "jobs": JOBS},
+                )
         return rows
 
     def _row(self, event: Event) -> Told | None:

@@ -51,6 +51,7 @@ COUNT_ALL = """SELECT CASE
   ELSE (SELECT COUNT(*) FROM invocation)
 END
 """
+DEFAULT_ORDER = "ORDER BY started, id"  # an index has it so
 ROW = "id, uuid, user_id, status, started, finished, total, images, error"
 
 
@@ -119,11 +120,9 @@ def counts(records: Records, after_id: int) -> Counts:
         processing, queued, total = records.database.select(
             "SELECT (SELECT COUNT(*) FROM invocation WHERE status = 'processing'), "
             "(SELECT COUNT(*) FROM invocation WHERE status = 'queued'), "
-            "MAX((SELECT COALESCE(MAX(id), 0) FROM invocation) - $after, 0)",
-            {},
-            {"after": after_id},
+            "(SELECT COALESCE(MAX(id), 0) FROM invocation)"
         )[0]
-    return Counts(processing=processing, queued=queued, total=total)
+    return Counts(processing=processing, queued=queued, total=max(total - after_id, 0))
 
 
 def active(records: Records) -> InvocationRow | None:
@@ -137,12 +136,12 @@ def active(records: Records) -> InvocationRow | None:
 
 def history(records: Records, listing: Listing, user_id: int | None) -> tuple[str, int]:
     """Give a page of a user's history (None: everybody's) as a JSON list, and the number of all that match."""
-    where = f"WHERE {'1' if user_id is None else 'user_id = $user'}{listing.where}"
+    where = f"WHERE {'TRUE' if user_id is None else 'user_id = $user'}{listing.where}"
     values = {**listing.values, "user": user_id, "limit": listing.limit, "offset": listing.offset}
     with db_session:
         rows = records.database.select(
             f"SELECT {DURATION} AS duration, error, uuid, outputs, plan, started, user_id "  # noqa: S608  # only Column.sql
-            f"FROM invocation {where} {listing.order} LIMIT $limit OFFSET $offset",
+            f"FROM invocation {where} {listing.order or DEFAULT_ORDER} LIMIT $limit OFFSET $offset",
             {},
             values,
         )
@@ -160,7 +159,8 @@ def remove(records: Records, uuid: str) -> None:
         if row.status == JobStatus.PROCESSING:
             raise StateConflictError(f"The invocation {uuid} is being stopped; delete it when it has ended")
         records.database.execute(
-            "INSERT OR REPLACE INTO gone (uuid, user_id, deleted) VALUES ($uuid, $user, $now)",
+            "INSERT INTO gone (uuid, user_id, deleted) VALUES ($uuid, $user, $now) "
+            "ON CONFLICT (uuid) DO UPDATE SET user_id = excluded.user_id, deleted = excluded.deleted",
             {},
             {"uuid": uuid, "user": row.user_id, "now": time.time()},
         )

@@ -14,14 +14,17 @@ from typing import Literal
 
 from stretto.host.errors import BadRequestError, Fault, InvalidRequestError, did_you_mean
 
+from .dialects import Dialect
 from .fields import shown
 
 __all__ = ["Column", "Listing", "listing_of"]
 
 DEFAULT_LIMIT = 100
 MAX_TERMS = 100
-LARGEST = 2**63 - 1  # SQLite's integers
+LARGEST = 2**63 - 1  # the databases' integers
+# null is the least of all
 DIRECTIONS = {"": "ASC", "asc": "ASC", "desc": "DESC"}
+NULLS = {"ASC": "NULLS FIRST", "DESC": "NULLS LAST"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,10 @@ class Column:
 
 @dataclass(slots=True)
 class Listing:
-    """Parts of a SELECT over one collection; `where` begins with AND, `limit` -1 is none."""
+    """Parts of a SELECT over one collection; `where` begins with AND, `limit` LARGEST is none.
+
+    What is equal by `order` comes in the order of `id`, so that pages do not overlap.
+    """
 
     where: str = ""
     order: str = ""
@@ -52,7 +58,9 @@ class Listing:
         return f"${name}"
 
 
-def listing_of(params: Mapping[str, Sequence[str]], columns: Mapping[str, Column]) -> Listing:
+def listing_of(
+    params: Mapping[str, Sequence[str]], columns: Mapping[str, Column], dialect: Dialect
+) -> Listing:
     """Read the grammar of collections; raises BadRequestError naming parameter, value and columns.
 
     Parameters that are not of the grammar are left alone; `include` is read by `include_of`.
@@ -63,12 +71,15 @@ def listing_of(params: Mapping[str, Sequence[str]], columns: Mapping[str, Column
         raise BadRequestError(f"{len(terms)} sort, ilike and filter terms are too many; at most {MAX_TERMS}")
     if "limit" in params:
         limit = _integer("limit", params["limit"][-1])
-        listing.limit = limit if limit > 0 else -1
+        listing.limit = limit if limit > 0 else LARGEST
     if "offset" in params:
         listing.offset = max(0, _integer("offset", params["offset"][-1]))
-    keys = [_sort_key(term, columns) for term in params.get("sort", ())]
-    listing.order = f"ORDER BY {', '.join(keys)}" if keys else ""
-    searches = [_search(listing, term, columns) for term in params.get("ilike", ())]
+    keys = [_sort_key(term, columns, dialect) for term in params.get("sort", ())]
+    if keys:
+        listing.order = (
+            f"ORDER BY {', '.join(f'{sql} {way} {NULLS[way]}' for sql, way in keys)}, id {keys[-1][1]}"
+        )
+    searches = [_search(listing, term, columns, dialect) for term in params.get("ilike", ())]
     clauses = [f"({' OR '.join(searches)})"] if searches else []
     clauses += [_match(listing, term, columns) for term in params.get("filter", ())]
     listing.where = "".join(f" AND {clause}" for clause in clauses)
@@ -93,27 +104,28 @@ def _column(parameter: str, name: str, columns: Mapping[str, Column], *, searche
     return columns[name]
 
 
-def _sort_key(term: str, columns: Mapping[str, Column]) -> str:
+def _sort_key(term: str, columns: Mapping[str, Column], dialect: Dialect) -> tuple[str, str]:
     name, _, direction = term.partition(":")
     if direction.lower() not in DIRECTIONS:
         raise _refused("sort", f"{shown(direction)} is no direction; asc and desc are")
-    return f"{_column('sort', name, columns).sql} {DIRECTIONS[direction.lower()]}"
+    column, way = _column("sort", name, columns), DIRECTIONS[direction.lower()]
+    return f"{column.sql}{dialect.by_code if column.kind == 'text' else ''}", way
 
 
-def _search(listing: Listing, term: str, columns: Mapping[str, Column]) -> str:
+def _search(listing: Listing, term: str, columns: Mapping[str, Column], dialect: Dialect) -> str:
     name, _, text = term.partition(":")
     column = _column("ilike", name, columns, searched=True)
     if not text:
-        return "1"
+        return "TRUE"
     sql = column.sql
     if column.kind == "time":
-        sql = f"strftime('%Y-%m-%dT%H:%M:%S', {sql}, 'unixepoch', 'localtime')"
+        sql = dialect.local_time.format(sql=sql)
     if column.kind == "json":
         text = json.dumps(text, ensure_ascii=False)[1:-1]
     if text.isascii() and "\0" not in text:  # LIKE folds the case of ASCII alone, and ends at a NUL
         pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"{sql} LIKE {listing.bind(f'%{pattern}%')} ESCAPE '\\'"
-    return f"INSTR(casefold({sql}), {listing.bind(text.casefold())}) > 0"
+        return dialect.like.format(sql=sql, text=listing.bind(f"%{pattern}%"))
+    return dialect.contains.format(sql=sql, text=listing.bind(text.casefold()))
 
 
 def _match(listing: Listing, term: str, columns: Mapping[str, Column]) -> str:
@@ -127,7 +139,7 @@ def _match(listing: Listing, term: str, columns: Mapping[str, Column]) -> str:
         raise _refused("filter", f"{shown(term)} names no column; write column:value")
     tests = [_any_of(listing, _column("filter", word, columns), word, text.split("|")) for word in words]
     joined = (" AND " if every else " OR ").join(tests)
-    return f"NOT COALESCE(({joined}), 0)" if term.startswith("!") else f"({joined})"
+    return f"NOT COALESCE(({joined}), FALSE)" if term.startswith("!") else f"({joined})"
 
 
 def _any_of(listing: Listing, column: Column, name: str, values: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def people_listed(records: Records, listing: Listing, included: Included, *, noa
     with db_session:
         rows = records.database.select(
             'SELECT id, username, first_name, last_name, admin, last_login FROM "user" '  # noqa: S608  # only Column.sql
-            f"{where} {listing.order} LIMIT $limit OFFSET $offset",
+            f"{where} {listing.order or 'ORDER BY id'} LIMIT $limit OFFSET $offset",
             {},
             values,
         )

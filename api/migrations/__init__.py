@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from stretto.host.errors import ConfigurationError
 
-from . import v001_baseline, v002_users, v003_models, v004_events, v005_downloads
+from ..postgres import PostgresServer
+from . import on_postgres, on_sqlite, v001_baseline, v002_users, v003_models, v004_events, v005_downloads
+from .schema import Schema
 
-__all__ = ["LATEST", "STEPS", "migrate", "unusable"]
+__all__ = ["LATEST", "STEPS", "migrate", "unusable", "version_of"]
 
 # version reached -> what gets there from the version before
-STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
+STEPS: dict[int, Callable[[Schema], None]] = {
     1: v001_baseline.forward,
     2: v002_users.forward,
     3: v003_models.forward,
@@ -24,60 +24,24 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
 LATEST = max(STEPS)
 
 
-def migrate(path: Path) -> int:
-    """Bring the database file to LATEST and give the version that it had; 0 for a new file.
+def migrate(place: Path | PostgresServer) -> int:
+    """Bring a database to LATEST and give the version that it had; 0 for a new one.
 
-    Each step is one transaction with its `PRAGMA user_version`. A file that holds data is copied
-    to `<name>.v<version>` first. Raises ConfigurationError for a file of a newer version or one
-    that is no database.
+    A file is copied to `<name>.v<version>` first, and a server takes all steps or none. Raises
+    ConfigurationError for a newer version and for what is no database.
     """
-    with closing(_connected(path)) as connection:
-        found = _version(connection, path)
-        if found > LATEST:
-            raise ConfigurationError(
-                f"The database {path} has schema version {found}; this release reads up to {LATEST}. "
-                "Use the newer release, or another data directory."
-            )
-        if 0 < found < LATEST:
-            _copy(connection, path.with_name(f"{path.name}.v{found}"))
-        for version in range(found + 1, LATEST + 1):
-            _step(connection, version)
-    return found
+    if isinstance(place, Path):
+        return on_sqlite.migrate_file(place, STEPS)
+    return on_postgres.migrate_server(place, STEPS)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    try:
-        return sqlite3.connect(path, timeout=30, isolation_level=None)
-    except sqlite3.DatabaseError as error:
-        raise unusable(path, error) from error
+def version_of(place: Path | PostgresServer) -> int:
+    """Give the version of a database that is there, without a change to it; raises ConfigurationError."""
+    if isinstance(place, Path):
+        return on_sqlite.version_of_file(place)
+    return on_postgres.version_of_server(place)
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        raise unusable(path, error) from error
-
-
-def unusable(path: Path, error: Exception) -> ConfigurationError:
+def unusable(place: Path | PostgresServer, error: Exception) -> ConfigurationError:
     """Say that a database cannot be used, in the words of its library."""
-    return ConfigurationError(
-        f"The file {path} is not a usable database ({error}). Move it away, or use another data directory."
-    )
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    with closing(sqlite3.connect(target)) as copy:
-        connection.backup(copy)
-
-
-def _step(connection: sqlite3.Connection, version: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        STEPS[version](connection)
-        connection.execute(f"PRAGMA user_version = {version:d}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    return on_sqlite.unusable(place, error) if isinstance(place, Path) else place.unusable(error)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
+from .schema import Schema
 
 __all__ = ["forward"]
 
 STATEMENTS = (
     """
     CREATE TABLE "invocation" (
-      "id" INTEGER PRIMARY KEY AUTOINCREMENT,
+      "id" {number},
       "uuid" VARCHAR(32) UNIQUE NOT NULL,
       "user_id" INTEGER NOT NULL,
       "status" VARCHAR(16) NOT NULL,
       "attempts" INTEGER NOT NULL,
-      "created" REAL NOT NULL,
-      "started" REAL NOT NULL,
-      "finished" REAL,
+      "created" {real} NOT NULL,
+      "started" {real} NOT NULL,
+      "finished" {real},
       "total" INTEGER NOT NULL,
       "outputs" INTEGER NOT NULL,
       "images" TEXT NOT NULL,
@@ -25,13 +25,12 @@ STATEMENTS = (
     )
     """,
     'CREATE INDEX "invocation_status" ON "invocation" ("status")',
-    'CREATE INDEX "invocation_started" ON "invocation" ("started")',
-    'CREATE INDEX "invocation_user_started" ON "invocation" ("user_id", "started")',
+    'CREATE INDEX "invocation_started" ON "invocation" ("started"{least})',
+    'CREATE INDEX "invocation_user_started" ON "invocation" ("user_id", "started"{least})',
     'CREATE TABLE "setting" ("name" VARCHAR(64) NOT NULL PRIMARY KEY, "value" TEXT NOT NULL)',
 )
 
 
-def forward(connection: sqlite3.Connection) -> None:
+def forward(schema: Schema) -> None:
     """Lay the first tables; the caller holds the transaction."""
-    for statement in STATEMENTS:
-        connection.execute(statement)
+    schema.lay(*STATEMENTS)

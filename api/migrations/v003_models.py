@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from .schema import Schema
 
 __all__ = ["forward"]
 
@@ -10,7 +10,7 @@ STATEMENTS = (
     # `parts` is a JSON object: what hangs on a model is read and written with it, and never searched
     """
     CREATE TABLE "model" (
-      "id" INTEGER PRIMARY KEY AUTOINCREMENT,
+      "id" {number},
       "name" VARCHAR(255) UNIQUE NOT NULL,
       "model" TEXT NOT NULL,
       "size" INTEGER NOT NULL,
@@ -22,7 +22,6 @@ STATEMENTS = (
 )
 
 
-def forward(connection: sqlite3.Connection) -> None:
+def forward(schema: Schema) -> None:
     """Add the table; the caller holds the transaction."""
-    for statement in STATEMENTS:
-        connection.execute(statement)
+    schema.lay(*STATEMENTS)

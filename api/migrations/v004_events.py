@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from .schema import Schema
 
 __all__ = ["forward"]
 
@@ -15,7 +15,7 @@ STATEMENTS = (
       "name" VARCHAR(16) NOT NULL,
       "data" TEXT NOT NULL,
       PRIMARY KEY ("uuid", "number")
-    ) WITHOUT ROWID
+    ) {compact}
     """,
     # `digest` is of the body; `uuid` was promised before the invocation was there
     """
@@ -24,22 +24,21 @@ STATEMENTS = (
       "key" VARCHAR(255) NOT NULL,
       "digest" VARCHAR(64) NOT NULL,
       "uuid" VARCHAR(32) NOT NULL,
-      "created" REAL NOT NULL,
+      "created" {real} NOT NULL,
       PRIMARY KEY ("user_id", "key")
-    ) WITHOUT ROWID
+    ) {compact}
     """,
     'CREATE INDEX "idx_idempotency__created" ON "idempotency" ("created")',
     """
     CREATE TABLE "gone" (
       "uuid" VARCHAR(32) PRIMARY KEY NOT NULL,
       "user_id" INTEGER NOT NULL,
-      "deleted" REAL NOT NULL
-    ) WITHOUT ROWID
+      "deleted" {real} NOT NULL
+    ) {compact}
     """,
 )
 
 
-def forward(connection: sqlite3.Connection) -> None:
+def forward(schema: Schema) -> None:
     """Add the tables; the caller holds the transaction."""
-    for statement in STATEMENTS:
-        connection.execute(statement)
+    schema.lay(*STATEMENTS)

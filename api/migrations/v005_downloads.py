@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
+from .schema import Schema
 
 __all__ = ["forward"]
 
 STATEMENTS = (
     """
     CREATE TABLE "download" (
-      "id" INTEGER PRIMARY KEY AUTOINCREMENT,
+      "id" {number},
       "user_id" INTEGER NOT NULL,
       "status" VARCHAR(16) NOT NULL,
       "source" TEXT NOT NULL,
@@ -20,8 +20,8 @@ STATEMENTS = (
       "validator" TEXT,
       "downloaded" BIGINT NOT NULL,
       "total" BIGINT,
-      "started" REAL,
-      "finished" REAL,
+      "started" {real},
+      "finished" {real},
       "error" TEXT
     )
     """,
@@ -29,7 +29,6 @@ STATEMENTS = (
 )
 
 
-def forward(connection: sqlite3.Connection) -> None:
+def forward(schema: Schema) -> None:
     """Add the table; the caller holds the transaction."""
-    for statement in STATEMENTS:
-        connection.execute(statement)
+    schema.lay(*STATEMENTS)

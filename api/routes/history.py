@@ -20,8 +20,9 @@ HISTORY = Relation(entity=ENTITY)
 def list_history(call: Call) -> Reply:
     """Give the caller's history by limit, offset, sort, ilike and filter."""
     include_of(call.params, HISTORY)
-    listing = listing_of(call.params, HISTORY_COLUMNS)
-    text, count = history(call.services.store.records, listing, call.user.id)
+    records = call.services.store.records
+    listing = listing_of(call.params, HISTORY_COLUMNS, records.dialect)
+    text, count = history(records, listing, call.user.id)
     return JsonReply(text, count)
 
 

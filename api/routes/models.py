@@ -21,7 +21,9 @@ ENTITY = MODEL.entity
 
 def list_models(call: Call) -> Reply:
     """Give stored models by limit, offset, sort, ilike and filter, with what `include` names."""
-    return JsonReply(*_listed(call, listing_of(call.params, MODEL_COLUMNS)))
+    return JsonReply(
+        *_listed(call, listing_of(call.params, MODEL_COLUMNS, call.services.store.records.dialect))
+    )
 
 
 def show_model(call: Call) -> Reply:

@@ -18,7 +18,9 @@ ENTITY = "User"
 
 def list_users(call: Call) -> Reply:
     """Give users by limit, offset, sort, ilike and filter, with what `include` names."""
-    return JsonReply(*_listed(call, listing_of(call.params, USER_COLUMNS)))
+    return JsonReply(
+        *_listed(call, listing_of(call.params, USER_COLUMNS, call.services.store.records.dialect))
+    )
 
 
 def show_user(call: Call) -> Reply:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from stretto.api.accounts import UserForm, add_user, first_administrator
 from stretto.api.app import build_app
 from stretto.api.entities import Records, open_database
+from stretto.api.postgres import PostgresServer, server_of
 from stretto.api.store import PonyJobStore, database_file
 from stretto.api.warmth import warm_up
 from stretto.api.wire import Address, bind, finish, listen, serve_until
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 
+from . import cluster
 from .client import Client, Signed, Still
 
 
@@ -31,9 +34,49 @@ def folders(tmp_path: Path) -> Folders:
     return made
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `both_databases` on SQLite and on PostgreSQL; other tests are on SQLite."""
+    if "database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_databases"):
+        metafunc.parametrize("database", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[cluster.Cluster]:
+    """Give a cluster of this session's own."""
+    reason = cluster.unusable()
+    if reason is not None:
+        pytest.skip(reason)
+    with cluster.running() as started:
+        yield started
+
+
 @pytest.fixture
-def records(folders: Folders) -> Iterator[Records]:
-    opened = open_database(database_file(folders.root))
+def database(request: pytest.FixtureRequest, folders: Folders) -> Path | PostgresServer:
+    """Give the place of a database where nothing is yet."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return database_file(folders.root)
+    return server_of(request.getfixturevalue("postgres").new_url())
+
+
+@pytest.fixture
+def other(database: Path | PostgresServer) -> Iterator[Callable[..., list[tuple[object, ...]]]]:
+    """Give what runs a statement on the test's database over a connection of its own, and commits it."""
+    connection = sqlite3.connect(database) if isinstance(database, Path) else database.connect()
+
+    def run(statement: str) -> list[tuple[object, ...]]:
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        rows = cursor.fetchall() if cursor.description else []
+        connection.commit()
+        return rows
+
+    yield run
+    connection.close()
+
+
+@pytest.fixture
+def records(database: Path | PostgresServer) -> Iterator[Records]:
+    opened = open_database(database)
     yield opened
     opened.close()
 

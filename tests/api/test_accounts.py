@@ -47,12 +47,14 @@ def test_what_makes_no_user(records, asked, words):
     assert len(people(records)) == 1
 
 
+@pytest.mark.both_databases
 def test_ids_are_never_used_again(records):
     first = add_user(records, form())
     remove_user(records, "ann")
     assert add_user(records, form()).id == first.id + 1
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("name", "asked", "error", "words"),
     [
@@ -78,6 +80,7 @@ def test_changes_that_are_refused(records, name, asked, error, words):
     log_in(records, "enfugue", "x")
 
 
+@pytest.mark.both_databases
 def test_a_change_touches_only_what_it_names(records):
     add_user(records, form(first_name="A", last_name="B", admin=True))
     changed = change_user(records, "ANN", UserForm(last_name=""))
@@ -87,6 +90,7 @@ def test_a_change_touches_only_what_it_names(records):
     log_in(records, "ann", "x")
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
@@ -109,6 +113,7 @@ def test_a_wrong_name_and_a_wrong_password_look_the_same(records, name, password
         log_in(records, name, password)
 
 
+@pytest.mark.both_databases
 def test_logging_in_is_seen_and_takes_any_case(records):
     add_user(records, form("Ann"))
     assert people(records)[0].last_login is None
@@ -116,6 +121,7 @@ def test_logging_in_is_seen_and_takes_any_case(records):
     assert people(records)[0].last_login == pytest.approx(token.created, abs=5)
 
 
+@pytest.mark.both_databases
 def test_an_outdated_hash_is_renewed_at_login(records):
     add_user(records, form())
     with db_session:
@@ -126,6 +132,7 @@ def test_an_outdated_hash_is_renewed_at_login(records):
     log_in(records, "ann", "x")
 
 
+@pytest.mark.both_databases
 def test_the_first_administrator_is_made_once(records):
     made = first_administrator(records, None)
     assert len(made) == 20
@@ -140,6 +147,7 @@ def test_a_password_from_the_environment_is_not_told(records):
     log_in(records, "enfugue", "secret")
 
 
+@pytest.mark.both_databases
 def test_users_without_an_administrator_get_one(records):
     add_user(records, form())
     assert first_administrator(records, None)

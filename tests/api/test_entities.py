@@ -1,23 +1,29 @@
-"""The database file: migrations, and that entities and tables agree."""
+"""The database: migrations, and that entities and tables agree."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from pony.orm import db_session
-from stretto.api import migrations
 from stretto.api.accounts import UserForm, add_user, first_administrator, log_in, people
+from stretto.api.dialects import SQLITE
 from stretto.api.entities import open_database
-from stretto.api.history import find
-from stretto.api.migrations import LATEST, STEPS, migrate
+from stretto.api.history import HISTORY_COLUMNS, find, history
+from stretto.api.listing import listing_of
+from stretto.api.migrations import LATEST, STEPS, migrate, version_of
 from stretto.api.settings_store import SettingsStore
 from stretto.api.store import PonyJobStore
 from stretto.api.tokens import owner
 from stretto.host.errors import ConfigurationError
 
 from .plans import job
+
+DATABASES = Path(__file__).parent / "databases"
 
 
 def test_steps_are_numbered_without_gaps():
@@ -36,22 +42,21 @@ def test_a_new_file_is_in_wal_mode_at_the_latest_version(tmp_path):
     assert migrate(tmp_path / "deep" / "stretto.db") == LATEST
 
 
-def test_tables_have_exactly_the_entities_columns(records):
-    with db_session:
-        connection = records.database.get_connection()
-        for table in records.database.schema.tables.values():
-            laid = {row[1]: row for row in connection.execute(f'PRAGMA table_info("{table.name}")')}
-            assert set(laid) == {column.name for column in table.column_list}
-            for column in table.column_list:
-                assert bool(laid[column.name][3]) == column.is_not_null or column.is_pk
-
-
-def test_a_newer_file_is_refused_and_left_alone(tmp_path):
-    file = tmp_path / "stretto.db"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute(f"PRAGMA user_version = {LATEST + 1}")
-    with pytest.raises(ConfigurationError, match=f"version {LATEST + 1}; this release reads up to {LATEST}"):
-        open_database(file)
+@pytest.mark.both_databases
+def test_tables_have_exactly_the_entities_columns(records, other):
+    for table in records.database.schema.tables.values():
+        if records.dialect is SQLITE:
+            laid = {row[1]: bool(row[3]) for row in other(f'PRAGMA table_info("{table.name}")')}
+        else:
+            laid = dict(
+                other(
+                    "SELECT column_name, is_nullable = 'NO' FROM information_schema.columns "  # noqa: S608
+                    f"WHERE table_schema = current_schema() AND table_name = '{table.name}'"
+                )
+            )
+        assert set(laid) == {column.name for column in table.column_list}
+        for column in table.column_list:
+            assert laid[column.name] == column.is_not_null or column.is_pk
 
 
 def test_what_is_no_database_is_refused(tmp_path):
@@ -66,20 +71,29 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
         open_database(tmp_path / "stretto.db")
 
 
-def add_colour(connection):
-    connection.execute('ALTER TABLE "invocation" ADD COLUMN "colour" TEXT')
+@pytest.fixture
+def next_step(monkeypatch):
+    """What gives the schema one more step than this release has."""
+
+    def add(forward):
+        monkeypatch.setitem(STEPS, LATEST + 1, forward)
+
+    return add
 
 
-def fall_over(connection):
-    add_colour(connection)
-    raise sqlite3.OperationalError("disk on fire")
+def add_colour(schema):
+    schema.lay('ALTER TABLE "invocation" ADD COLUMN "colour" {real}')
 
 
-def test_an_old_file_is_copied_and_brought_forward(store, folders, monkeypatch):
+def fall_over(schema):
+    add_colour(schema)
+    schema.lay("SELECT colour FROM nowhere")
+
+
+def test_an_old_file_is_copied_and_brought_forward(store, folders, next_step):
     kept = store.add(job(), limit=1)
     file = folders.root / "stretto.db"
-    monkeypatch.setitem(migrations.STEPS, LATEST + 1, add_colour)
-    monkeypatch.setattr(migrations, "LATEST", LATEST + 1)
+    next_step(add_colour)
     assert migrate(file) == LATEST
     for name, columns in (("stretto.db", 1), (f"stretto.db.v{LATEST}", 0)):
         with closing(sqlite3.connect(folders.root / name)) as connection:
@@ -88,43 +102,80 @@ def test_an_old_file_is_copied_and_brought_forward(store, folders, monkeypatch):
             assert found.count("colour") == columns
 
 
-def test_a_failed_step_changes_nothing(store, folders, monkeypatch):
+@pytest.mark.both_databases
+def test_a_failed_step_changes_nothing(store, database, monkeypatch, next_step, other):
     store.add(job(), limit=1)
-    file = folders.root / "stretto.db"
-    monkeypatch.setitem(migrations.STEPS, LATEST + 1, fall_over)
-    monkeypatch.setattr(migrations, "LATEST", LATEST + 1)
-    with pytest.raises(sqlite3.OperationalError, match="disk on fire"):
-        migrate(file)
+    next_step(fall_over)
+    with pytest.raises((sqlite3.OperationalError, ConfigurationError), match="nowhere"):
+        migrate(database)
     monkeypatch.undo()
-    assert migrate(file) == LATEST
-    assert PonyJobStore(open_database(file)).waiting() == 1
+    assert migrate(database) == LATEST
+    assert "colour" not in repr(other("SELECT * FROM invocation"))
+    assert PonyJobStore(open_database(database)).waiting() == 1
 
 
-def test_a_database_of_version_1_is_upgraded(folders):
+@pytest.mark.both_databases
+def test_a_newer_database_is_refused_and_left_alone(store, database, monkeypatch, next_step):
+    next_step(add_colour)
+    migrate(database)
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match=f"version {LATEST + 1}; this release reads up to {LATEST}"):
+        open_database(database)
+    assert version_of(database) == LATEST + 1
+
+
+# each made by the first commit that laid that schema: four invocations, a setting, and from 2 on a user
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_database_of_an_earlier_release_is_upgraded(folders, version):
     file = folders.root / "stretto.db"
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        STEPS[1](connection)
-        connection.execute("PRAGMA user_version = 1")
-        connection.execute(
-            "INSERT INTO invocation (uuid, user_id, status, attempts, created, started, total, outputs, images, plan) "
-            "VALUES ('0123456789abcdef0123456789abcdef', 0, 'completed', 1, 1.0, 2.0, 45, 1, '[\"a.png\"]', '{}')"
-        )
-        connection.execute("INSERT INTO setting VALUES ('max_queued_invocations', '9')")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((DATABASES / f"v{version}.sql").read_text())
     records = open_database(file)
-    assert find(records, "0123456789abcdef0123456789abcdef", 0).images == ("a.png",)
+    assert version_of(file) == LATEST
+    assert find(records, f"{1:032x}", 0).images == ("a_0.png", "a_1.png")
+    assert find(records, f"{2:032x}", 0).error == "no room"
+    page, count = history(records, listing_of({}, HISTORY_COLUMNS, records.dialect), 0)
+    assert (len(json.loads(page)), count) == (4, 4)
+    store = PonyJobStore(records)
+    assert [left.plan.prompt for left in store.unfinished()] == ["ünï “cat” 3"]
+    assert store.claim().plan.prompt == "ünï “cat” 4"
     assert SettingsStore(records).load().max_queued_invocations == 9
-    assert people(records) == []
-    assert first_administrator(records, None)
+    assert [person.first_name for person in people(records)] == ["Änne"] * (version - 1)
+    if version == 1:
+        assert first_administrator(records, None)
+    else:
+        assert owner(records, log_in(records, "ann", "x").text).admin
     records.close()
-    with closing(sqlite3.connect(folders.root / "stretto.db.v1")) as copy:
-        assert copy.execute("PRAGMA user_version").fetchone()[0] == 1
-        assert copy.execute("SELECT COUNT(*) FROM invocation").fetchone()[0] == 1
+    assert version_of(folders.root / f"stretto.db.v{version}") == version
 
 
-def test_one_of_everything_survives_another_opening(records, folders):
+@pytest.mark.both_databases
+def test_a_database_of_version_1_is_upgraded(folders, database, monkeypatch):
+    for later in range(2, LATEST + 1):
+        monkeypatch.delitem(STEPS, later)
+    assert migrate(database) == 0
+    monkeypatch.undo()
+    assert version_of(database) == 1
+    assert migrate(database) == 1
+    records = open_database(database)
+    assert people(records) == []
+    assert log_in(records, "enfugue", first_administrator(records, None))
+    records.close()
+
+
+@pytest.mark.both_databases
+def test_many_open_a_new_database_at_once(database):
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: migrate(database), range(6)))
+    assert min(found) == 0
+    assert version_of(database) == LATEST
+
+
+@pytest.mark.both_databases
+def test_one_of_everything_survives_another_opening(records, database):
     person = add_user(records, UserForm(username="ann", new_password="x", repeat_password="x"))
     token = log_in(records, "ann", "x")
     records.close()
-    again = open_database(folders.root / "stretto.db")
+    again = open_database(database)
     assert owner(again, token.text).id == person.id
     again.close()

@@ -58,6 +58,7 @@ def work(still, uuid, steps=3):
         )  # fmt: skip
 
 
+@pytest.mark.both_databases
 def test_a_watcher_gets_everything_in_order_as_it_happens(still):
     uuid = queued(still)
     connection, response = opened(still, uuid)
@@ -78,6 +79,7 @@ def test_a_watcher_gets_everything_in_order_as_it_happens(still):
     assert rest[-1][2]["images"] == ["images/x.png"]
 
 
+@pytest.mark.both_databases
 def test_polling_shows_the_same_numbers(still):
     uuid = queued(still)
     still.store.claim()
@@ -93,6 +95,7 @@ def test_polling_shows_the_same_numbers(still):
     assert seen["images"] == data["previews"] == ["intermediates/a.png"]
 
 
+@pytest.mark.both_databases
 def test_a_reconnect_has_no_gap_and_no_double(still):
     uuid = queued(still)
     connection, response = opened(still, uuid)
@@ -110,6 +113,7 @@ def test_a_reconnect_has_no_gap_and_no_double(still):
     again[0].close()
 
 
+@pytest.mark.both_databases
 def test_what_was_over_before_it_was_written_ends_all_the_same(still):
     kept = still.store.add(job(), limit=9)
     still.store.fail(kept.uuid, message="the server died")
@@ -120,6 +124,7 @@ def test_what_was_over_before_it_was_written_ends_all_the_same(still):
         assert (number, name, data["message"]) == (1, "error", "the server died")
 
 
+@pytest.mark.both_databases
 def test_the_next_server_goes_on_counting(store):
     kept = store.add(job(), limit=9)
     for events in (

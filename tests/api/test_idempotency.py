@@ -8,10 +8,11 @@ import pytest
 from stretto.api import idempotency
 from stretto.api.entities import open_database
 from stretto.api.idempotency import Key, Promises, digest_of
-from stretto.api.store import database_file
 from stretto.host.errors import KeyReusedError
 
 from .client import QUICK, Client
+
+pytestmark = pytest.mark.both_databases
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
@@ -95,11 +96,11 @@ def test_keys_are_each_users_own(signed):
     assert len(uuids) == 2
 
 
-def test_a_promise_outlives_the_server_and_a_week_ends_it(records, folders, monkeypatch):
+def test_a_promise_outlives_the_server_and_a_week_ends_it(records, database, monkeypatch):
     key, promises = Key(1, "k"), Promises(records)
     promise = promises.promised(key, "a")
     assert not promises.kept(promise)
-    again = open_database(database_file(folders.root))
+    again = open_database(database)
     assert Promises(again).promised(key, "a") == promise
     with pytest.raises(KeyReusedError):
         Promises(again).promised(key, "b")

@@ -14,6 +14,8 @@ from stretto.host.contracts.ports import Job, JobStatus
 
 from .plans import FULL
 
+pytestmark = pytest.mark.both_databases
+
 
 def laid(folder, digest, age_s=2 * KEEP_S):
     file = folder / f"{digest}.png"

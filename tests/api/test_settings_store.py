@@ -11,6 +11,8 @@ from stretto.api.tokens import owner
 from stretto.host.errors import ConfigurationError, InvalidRequestError
 from stretto.host.settings import Settings
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def settings(records):

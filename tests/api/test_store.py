@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from pony.orm import db_session, rollback
 from stretto.api.entities import open_database
 from stretto.api.history import HISTORY_COLUMNS, find, history
 from stretto.api.listing import listing_of
-from stretto.api.store import PonyJobStore, database_file
+from stretto.api.store import PonyJobStore
 from stretto.host.contracts.ports import JobStatus
 from stretto.host.errors import NotFoundError, TooManyRequestsError
 
 from .plans import FULL, PLAN, job
+
+pytestmark = pytest.mark.both_databases
 
 
 def test_a_job_comes_back_as_it_was_added(store):
@@ -83,7 +84,7 @@ def test_a_failed_job_keeps_what_was_noted_in_its_plan(store, records):
     kept = store.add(job(), limit=1)
     store.claim()
     store.fail(kept.uuid, message="no room", plan=PLAN.with_note("the memory was full"))
-    page, _ = history(records, listing_of({}, HISTORY_COLUMNS), 0)
+    page, _ = history(records, listing_of({}, HISTORY_COLUMNS, records.dialect), 0)
     assert "the memory was full" in page
     assert find(records, kept.uuid, 0).error == "no room"
 
@@ -101,21 +102,20 @@ def test_a_job_that_is_not_there(store, act):
         act(store)
 
 
-def test_what_was_committed_is_seen_by_another_connection_at_once(store, folders):
+def test_what_was_committed_is_seen_by_another_connection_at_once(store, other):
     kept = store.add(job(), limit=1)
-    with closing(sqlite3.connect(database_file(folders.root))) as other:
-        assert other.execute("SELECT status FROM invocation").fetchall() == [("queued",)]
-        store.claim()
-        assert other.execute("SELECT status, attempts FROM invocation").fetchall() == [("processing", 1)]
-        store.finish(kept.uuid, images=("x.png",), plan=PLAN)
-        assert other.execute("SELECT images FROM invocation").fetchall() == [('["x.png"]',)]
+    assert other("SELECT status FROM invocation") == [("queued",)]
+    store.claim()
+    assert other("SELECT status, attempts FROM invocation") == [("processing", 1)]
+    store.finish(kept.uuid, images=("x.png",), plan=PLAN)
+    assert other("SELECT images FROM invocation") == [('["x.png"]',)]
 
 
-def test_unfinished_jobs_are_found_after_a_crash(store, folders):
+def test_unfinished_jobs_are_found_after_a_crash(store, database):
     kept = [store.add(job(), limit=9) for _ in range(3)]
     store.claim()
     store.claim()
-    after = PonyJobStore(open_database(database_file(folders.root)))
+    after = PonyJobStore(open_database(database))
     assert [left.uuid for left in after.unfinished()] == [kept[0].uuid, kept[1].uuid]
     assert after.waiting() == 1
 
@@ -129,12 +129,10 @@ def test_release_does_not_count_the_try(store):
     assert store.unfinished()[0].uuid == kept.uuid
 
 
-def test_an_unreadable_plan_does_not_block_the_queue(store, records, folders):
+def test_an_unreadable_plan_does_not_block_the_queue(store, records, other):
     broken, foreign, good = (store.add(job(), limit=9) for _ in range(3))
-    with closing(sqlite3.connect(database_file(folders.root))) as other:
-        other.execute("UPDATE invocation SET plan = '{' WHERE uuid = ?", (broken.uuid,))
-        other.execute("UPDATE invocation SET plan = '{\"version\": 99}' WHERE uuid = ?", (foreign.uuid,))
-        other.commit()
+    other("UPDATE invocation SET plan = '{' WHERE id = 1")
+    other("UPDATE invocation SET plan = '{\"version\": 99}' WHERE id = 2")
     assert store.claim().uuid == good.uuid
     assert find(records, broken.uuid, 0).status is JobStatus.ERROR
     assert "version 99" in find(records, foreign.uuid, 0).error
@@ -163,17 +161,16 @@ def test_the_limit_holds_under_contention(store):
         assert sum(pool.map(add, range(40))) == 5
 
 
-def test_readers_are_not_blocked_by_a_writer(store, records, folders):
+def test_readers_are_not_blocked_by_a_writer(store, records):
     kept = store.add(job(), limit=1)
     held, go = threading.Event(), threading.Event()
 
     def hold():
-        with closing(sqlite3.connect(database_file(folders.root), isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            other.execute("UPDATE invocation SET attempts = 5")
+        with db_session(immediate=True):
+            records.database.execute("UPDATE invocation SET attempts = 5")
             held.set()
             go.wait(10)
-            other.execute("ROLLBACK")
+            rollback()
 
     writer = threading.Thread(target=hold)
     writer.start()
@@ -183,3 +180,26 @@ def test_readers_are_not_blocked_by_a_writer(store, records, folders):
     assert time.perf_counter() - began < 0.5
     go.set()
     writer.join()
+
+
+def test_many_change_one_row_and_no_change_is_lost_or_refused(store, records):
+    kept = store.add(job(), limit=1)
+
+    def change(_):
+        with db_session(immediate=True):
+            row = records.invocation.get(uuid=kept.uuid)
+            row.attempts = row.attempts + 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(100)))
+    with db_session:
+        assert records.invocation.get(uuid=kept.uuid).attempts == 100
+
+
+def test_any_character_can_be_kept(store, records):
+    kept = store.add(job(plan=replace(PLAN, prompt="\0 \U0001f408 \x1f")), limit=1)
+    assert store.claim().plan.prompt == "\0 \U0001f408 \x1f"
+    store.fail(kept.uuid, message="a\0b")
+    assert find(records, kept.uuid, 0).error in ("a\0b", "a\ufffdb")
+    with pytest.raises(NotFoundError):
+        find(records, "\0", 0)

@@ -69,6 +69,7 @@ def test_a_file_comes_whole_and_is_listed(client, still, away):
     assert ask(client, away, overwrite=True).status == 200
 
 
+@pytest.mark.both_databases
 def test_what_breaks_off_goes_on_where_it_was(client, still, away):
     away.faults["/a.safetensors"] = ["503", "break", "break"]
     ask(client, away)
@@ -98,6 +99,7 @@ def test_a_failure_says_why_and_stops_no_other(client, still, away):
     until(client, "complete")
 
 
+@pytest.mark.both_databases
 def test_how_many_run_and_wait_follows_the_settings_at_once(client, away):
     client.post("/api/settings", {"max_concurrent_downloads": 1, "max_queued_downloads": 1})
     for name in "abc":
@@ -116,6 +118,7 @@ def test_how_many_run_and_wait_follows_the_settings_at_once(client, away):
     until(client, "complete", count=2)
 
 
+@pytest.mark.both_databases
 def test_cancelling_throws_away_what_came(client, still, away):
     away.faults["/a.safetensors"] = ["hold"]
     ask(client, away)

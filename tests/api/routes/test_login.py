@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
+import pytest
 from stretto.api.access import ANYBODY
 from stretto.api.routes import ROUTES
 
@@ -52,6 +53,7 @@ def test_wrong_credentials_are_401(signed):
         assert "Set-Cookie" not in answer.headers
 
 
+@pytest.mark.both_databases
 def test_too_many_failures_are_429_with_a_time(signed):
     answers = [log_in(signed.still.client, {"username": "x", "password": "y"}) for _ in range(11)]
     assert [answer.status for answer in answers] == [401] * 10 + [429]
@@ -120,6 +122,7 @@ def test_both_names_of_the_header(signed):
     assert signed.still.client.call("GET", "/api", headers=sent).status == 200
 
 
+@pytest.mark.both_databases
 def test_own_jobs_only_but_for_administrators(signed):
     uuid = signed.ann.post("/api/invoke", QUICK).data["uuid"]
     for path in (f"/api/invocation/{uuid}", f"/api/invocation-history/{uuid}"):
@@ -141,6 +144,7 @@ def test_own_jobs_only_but_for_administrators(signed):
     assert signed.ann.get(f"/api/invocation/{uuid}").status == 404
 
 
+@pytest.mark.both_databases
 def test_the_active_job_is_stopped_by_its_owner_and_by_administrators(signed):
     uuid = signed.ann.post("/api/invoke", QUICK).data["uuid"]
     assert signed.bob.post("/api/invocation/stop").data is None
@@ -152,6 +156,7 @@ def test_the_active_job_is_stopped_by_its_owner_and_by_administrators(signed):
     assert signed.admin.post("/api/invocation/stop").status == 200
 
 
+@pytest.mark.both_databases
 def test_history_belongs_to_who_invoked(signed):
     uuid = signed.bob.post("/api/invoke", QUICK).data["uuid"]
     (row,) = signed.bob.get(f"/api/invocation-history/{uuid}").data

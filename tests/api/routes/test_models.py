@@ -8,6 +8,8 @@ import pytest
 
 from ..client import QUICK
 
+pytestmark = pytest.mark.both_databases
+
 PATH = "/api/models"
 FULL = {
     "name": "SDXL",

@@ -4,6 +4,8 @@ import itertools
 import re
 from urllib.parse import quote
 
+import pytest
+
 LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 NEW = {"username": "myuser", "new_password": "mypassword", "repeat_password": "mypassword"}
 
@@ -25,6 +27,7 @@ def test_users_are_listed_without_their_secrets(signed):
     assert "argon2" not in answer.body.decode()
 
 
+@pytest.mark.both_databases
 def test_noauth_is_listed_without_authentication_only(signed):
     signed.admin.post("/api/settings", {"auth": False})
     answer = signed.still.client.get("/api/users?sort=id")
@@ -43,6 +46,7 @@ GRAMMAR = [
 ]
 
 
+@pytest.mark.both_databases
 def test_the_grammar_of_collections(signed):
     for query, expected in GRAMMAR:
         assert names(signed.admin.get(f"/api/users?{query}")) == expected, query
@@ -85,6 +89,7 @@ def test_groups_are_included(signed):
     assert row["include"] == {"permission_groups": []}
 
 
+@pytest.mark.both_databases
 def test_one_user_is_a_list_of_one(signed):
     answer = signed.admin.get("/api/users/ANN")
     assert (names(answer), answer.json["meta"]["count"]) == (["ann"], 1)
@@ -92,6 +97,7 @@ def test_one_user_is_a_list_of_one(signed):
     assert (missing.status, missing.details) == (404, ["No User found with username=zoe"])
 
 
+@pytest.mark.both_databases
 def test_a_user_is_made_changed_and_removed(signed):
     made = signed.admin.post("/api/users", {**NEW, "admin": True})
     attributes = {"first_name": None, "id": 4, "last_login": None, "last_name": None, "username": "myuser"}
@@ -131,6 +137,7 @@ def test_refusals(signed):
     assert names(signed.admin.get("/api/users?sort=id")) == ["enfugue", "ann", "bob"]
 
 
+@pytest.mark.both_databases
 def test_another_password_ends_the_tokens(signed):
     body = {"new_password": "new", "repeat_password": "new"}
     assert signed.admin.call("PATCH", "/api/users/ann", body).status == 200
@@ -139,6 +146,7 @@ def test_another_password_ends_the_tokens(signed):
     assert login.status == 200
 
 
+@pytest.mark.both_databases
 def test_a_removed_user_is_nobody_at_once(signed):
     signed.admin.delete("/api/users/bob")
     assert signed.bob.get("/api").status == 401

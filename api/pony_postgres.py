@@ -1,0 +1,74 @@
+"""Pony's provider for PostgreSQL, with the one writer at a time that SQLite has.
+
+A transaction that is going to write (`db_session(immediate=True)`) waits for the one before it. So what is
+read in it stays true until it ends, on both databases, and no change is refused for having come second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg2
+from pony.orm.dbapiprovider import Pool
+from pony.orm.dbproviders.postgres import PGPool, PGProvider
+
+from .postgres import WRITERS
+
+__all__ = ["Provider"]
+
+QUIET_S = 5.0  # after which a connection is asked whether it is still there
+LOCK = f"SELECT pg_advisory_xact_lock({WRITERS})"
+
+
+class OnePerThread(PGPool):  # type: ignore[misc]  # Pony has no types
+    """Each thread's connection, opened again when the server went away while it was quiet."""
+
+    used = 0.0
+
+    def connect(self) -> tuple[Any, bool]:
+        """Give this thread's connection, and whether it is new."""
+        now = time.monotonic()
+        if self.con is not None and now > self.used + QUIET_S and not _answers(self.con):
+            self.disconnect()
+        self.used = now
+        found: tuple[Any, bool] = super().connect()
+        return found
+
+    def release(self, con: Any) -> None:
+        """End a transaction; sessions set nothing that would have to be discarded."""
+        Pool.release(self, con)
+
+
+class Provider(PGProvider):  # type: ignore[misc]  # Pony has no types
+    """PostgreSQL where writers come one after another, and where a text may hold any character."""
+
+    def get_pool(self, *args: Any, **kwargs: Any) -> OnePerThread:
+        """Make the pool; the arguments are those of psycopg2.connect."""
+        return OnePerThread(self.dbapi_module, *args, **kwargs)
+
+    def set_transaction_mode(self, connection: Any, cache: Any) -> None:
+        """Begin a transaction, and wait for other writers if it is going to write."""
+        super().set_transaction_mode(connection, cache)
+        if cache.immediate and not cache.in_transaction:
+            self.execute(connection.cursor(), LOCK)
+            cache.in_transaction = True
+
+    def execute(self, cursor: Any, sql: str, arguments: Any = None, returning_id: bool = False) -> Any:  # Pony's
+        """Run a statement; U+0000, which PostgreSQL cannot keep, is kept and looked up as U+FFFD."""
+        if isinstance(arguments, Mapping):
+            arguments = {
+                name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
+                for name, value in arguments.items()
+            }
+        return super().execute(cursor, sql, arguments, returning_id)
+
+
+def _answers(connection: Any) -> bool:
+    try:
+        connection.cursor().execute("SELECT 1")
+        connection.rollback()
+    except psycopg2.Error:
+        return False
+    return True
