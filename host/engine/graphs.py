@@ -1,0 +1,129 @@
+"""Networks of a loaded model as graphs that compilers take: what goes in and out, ONNX, and inputs to try them on.
+
+One graph is right for every size, batch and length of prompt; which of them an engine takes, its profile says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..contracts.engines import Component, ParityReport, Port
+from ..contracts.models import Precision, Role
+from ..contracts.protocols import LoadedModel
+from ..errors import UnsupportedError
+from .components import home_of
+from .device import dtype_of
+from .graph_modules import module_for
+from .graph_ports import network_of, ports
+from .graph_samples import drawn
+from .onnx_export import export
+from .parity import BOUNDS, compare, worst
+
+__all__ = ["Graph", "check", "network", "present"]
+
+# Lengths at which a graph is traced: all of them different, and different when they are halved.
+TRACED: Mapping[str, int] = {"batch": 2, "height": 16, "width": 24, "tokens": 154}
+
+
+def present(model: LoadedModel) -> tuple[Component, ...]:
+    """Give the components that this model has; a ControlNet has but one."""
+    if model.spec.role is Role.CONTROLNET:
+        return (Component.CONTROLNET,)
+    found = [Component.UNET, Component.CONTROLLED_UNET]
+    if model.vae is not None:
+        found += [Component.VAE_ENCODER, Component.VAE_DECODER]
+    first, second = Component.TEXT_ENCODER, Component.TEXT_ENCODER_2
+    if len(model.text_encoders) > 1:
+        found += [first, second]
+    elif model.text_encoders:  # SDXL's refiner has the second one alone
+        found.append(second if hasattr(model.text_encoders[0], "text_projection") else first)
+    return tuple(found)
+
+
+def network(
+    model: LoadedModel, component: Component, folder: Path, precision: Precision | None = None
+) -> Graph:
+    """Give a component as a graph; `folder` is where `onnx()` writes, `precision` another one than the model's.
+
+    Raises UnsupportedError where the model has no such component.
+    """
+    there = present(model)
+    if component not in there:
+        raise UnsupportedError(
+            f"The model '{model.spec.weights.name or model.spec.weights.path}' has no {component}; "
+            f"it has {', '.join(there)}."
+        )
+    held = network_of(model, component)
+    own = _precision_of(held)
+    chosen = precision or own
+    taken, given = ports(model, component, chosen)
+    return Graph(
+        component=component,
+        precision=chosen,
+        inputs=taken,
+        outputs=given,
+        held=held,
+        converts=chosen is not own,
+        folder=folder,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Graph:
+    """One network with the weights that it has now; implements the contracts' `Network`."""
+
+    component: Component
+    precision: Precision
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    held: Any  # the network, as the model has it
+    converts: bool  # it computes in another precision than the model, so its weights are copied
+    folder: Path
+    _module: torch.nn.Module | None = field(default=None, repr=False)
+    _onnx: Path | None = None
+
+    def module(self) -> torch.nn.Module:
+        """Give a module over the network's own weights, or over a copy of them in another precision."""
+        if self._module is None:
+            taken = deepcopy(self.held).to(dtype_of(self.precision)) if self.converts else self.held
+            self._module = module_for(self.component, taken, self.inputs)
+        return self._module
+
+    def onnx(self) -> Path:
+        """Give the ONNX file, exported and cleaned at the first call; raises EngineBuildError."""
+        if self._onnx is None:
+            path = self.folder / f"{self.component}.onnx"
+            with torch.inference_mode(mode=False), torch.no_grad():
+                module = self.module()
+                export(self.component, module, self.sample(TRACED), (self.inputs, self.outputs), path)
+            self._onnx = path
+        return self._onnx
+
+    def sample(self, axes: Mapping[str, int], seed: int = 0) -> dict[str, torch.Tensor]:
+        """Give inputs by name for these lengths of the axes, drawn from `seed`, on the network's device."""
+        return drawn(self.inputs, axes, self.held, seed, home_of(self.held))
+
+
+def check(graph: Graph, sizes: Sequence[Mapping[str, int]]) -> ParityReport:
+    """Compare the exported ONNX on ONNX Runtime (CPU) with torch at each of `sizes`, lengths of the axes by name."""
+    from .onnx_running import outputs_of
+
+    path, found = graph.onnx(), []
+    module = graph.module()
+    for seed, axes in enumerate(sizes):
+        inputs = graph.sample(axes, seed)
+        with torch.no_grad():
+            expected = module(*inputs.values())
+        found.append(compare(expected, outputs_of(path, inputs), BOUNDS[graph.precision]))
+    return worst(found)
+
+
+def _precision_of(held: Any) -> Precision:
+    dtype = next(held.parameters()).dtype
+    return next(one for one in Precision if dtype_of(one) is dtype)

@@ -1,0 +1,141 @@
+"""Networks of torch as ONNX: opset 18, named axes, constants folded, weights beside the file where it gets large."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..contracts.engines import Component, Port
+from ..errors import EngineBuildError
+
+__all__ = ["OPSET", "WHOLE_BYTES", "export"]
+
+OPSET = 18
+# A protobuf message ends at 2 GiB; from here on weights lie beside the file, and no constants are folded,
+# for which the message would have to be whole.
+WHOLE_BYTES = 1_900_000_000
+
+
+def export(
+    component: Component,
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    ports: tuple[Sequence[Port], Sequence[Port]],
+    path: Path,
+) -> None:
+    """Write `module` as it acts on `inputs` to `path`, and clean it; raises EngineBuildError.
+
+    Every named axis of the inputs stays free: it is an error if the network turns out to fix one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    taken, given = ports
+    try:
+        with _quiet():
+            traced = torch.export.export(
+                module, tuple(inputs.values()), dynamic_shapes=(_free(taken),), strict=False
+            )
+            program = torch.onnx.export(
+                traced,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[port.name for port in taken],
+                output_names=[port.name for port in given],
+                verbose=False,
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise EngineBuildError(
+            f"{component}: torch cannot export it as ONNX: {_first_line(error)}"
+        ) from error
+    assert program is not None  # noqa: S101 - with dynamo=True and no file there is one
+    _name_axes(component, program.model.graph, ports)
+    large = sum(parameter.nbytes for parameter in module.parameters()) > WHOLE_BYTES
+    program.save(path, external_data=large)
+    if not large:
+        _clean(path)
+
+
+def _free(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
+    """Give, for each input, the axes that stay free."""
+    return tuple(
+        {axis: torch.export.Dim.AUTO for axis, word in enumerate(port.shape) if isinstance(word, str)}
+        for port in ports
+    )
+
+
+def _name_axes(component: Component, graph: Any, ports: tuple[Sequence[Port], Sequence[Port]]) -> None:
+    """Put the ports' words for the exporter's symbols, everywhere in the graph."""
+    import onnx_ir
+
+    named: dict[str, str] = {}
+    for port, value in zip(ports[0], graph.inputs, strict=True):
+        for word, symbol in zip(port.shape, value.shape, strict=True):
+            if not isinstance(word, str):
+                continue
+            if isinstance(symbol, int):
+                raise EngineBuildError(
+                    f"{component}: the axis {word} of {port.name} cannot be free; the network takes {symbol} only"
+                )
+            if word.isidentifier():
+                named.setdefault(str(symbol.value), word)
+    symbols = re.compile("|".join(rf"\b{re.escape(symbol)}\b" for symbol in named) or "(?!)")
+    for value in _values(graph):
+        if value.shape is not None:
+            value.shape = onnx_ir.Shape(
+                [
+                    length
+                    if isinstance(length, int)
+                    else onnx_ir.SymbolicDim(
+                        symbols.sub(lambda found: named[found[0]], str(length.value))
+                        if length.value is not None
+                        else None
+                    )
+                    for length in value.shape
+                ]
+            )
+    for port, value in (
+        *zip(ports[0], graph.inputs, strict=True),
+        *zip(ports[1], graph.outputs, strict=True),
+    ):
+        value.shape = onnx_ir.Shape([_identifier(word) for word in port.shape])
+
+
+def _values(graph: Any) -> Iterator[Any]:
+    for node in graph:
+        yield from node.outputs
+
+
+def _identifier(word: int | str) -> int | str:
+    """Give an axis a name that ONNX allows: `height*8` is `height_times_8`."""
+    return word.replace("*", "_times_").replace("/", "_over_") if isinstance(word, str) else word
+
+
+def _clean(path: Path) -> None:
+    """Fold constants and leave out what nothing reads, by Polygraphy and ONNX GraphSurgeon."""
+    import onnx
+    from polygraphy.backend.onnx import fold_constants
+    from polygraphy.logger import G_LOGGER
+
+    with G_LOGGER.verbosity(G_LOGGER.ERROR):
+        folded = fold_constants(onnx.load(path), allow_onnxruntime_shape_inference=False)
+    onnx.save(folded, path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the exporter's remarks on its own inner workings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
