@@ -32,6 +32,13 @@ class _Heard:
 
     remembers: bool = False
     made: dict[nn.Module, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    time: tuple[torch.Tensor, torch.Tensor] | None = None  # as it was told, and activated
+
+    def forget(self) -> None:
+        """Let go of everything."""
+        self.remembers = False
+        self.made.clear()
+        self.time = None
 
 
 class LeanAttention(Attention):  # type: ignore[misc]  # diffusers has no types
@@ -80,17 +87,26 @@ class LeanAttention(Attention):  # type: ignore[misc]  # diffusers has no types
 class LeanResnet(ResnetBlock2D):  # type: ignore[misc]  # diffusers has no types
     """A residual block that neither drops out nor scales, told the time by addition or not at all."""
 
+    heard: _Heard  # shared by all layers of a network
+
     def forward(self, input_tensor: torch.Tensor, temb: torch.Tensor | None) -> torch.Tensor:
         """Give (batch, out, h, w)."""
-        active = self.nonlinearity
-        hidden = self.conv1(active(self.norm1(input_tensor)))
-        if self.time_emb_proj is not None:
-            told = self.time_emb_proj(active(temb))
+        hidden = self.conv1(functional.silu(self.norm1(input_tensor)))
+        if temb is not None and self.time_emb_proj is not None:
+            told = self.time_emb_proj(self._active(temb))
             hidden = hidden + told.view(*told.shape, 1, 1)
-        hidden = self.conv2(active(self.norm2(hidden)))
+        hidden = self.conv2(functional.silu(self.norm2(hidden)))
         beside = input_tensor if self.conv_shortcut is None else self.conv_shortcut(input_tensor)
         summed: torch.Tensor = beside + hidden
         return summed
+
+    def _active(self, time: torch.Tensor) -> torch.Tensor:
+        """Activate the time once a call of the network, not in each of its blocks."""
+        if not self.heard.remembers:
+            return functional.silu(time)
+        if self.heard.time is None or self.heard.time[0] is not time:
+            self.heard.time = time, functional.silu(time)
+        return self.heard.time[1]
 
 
 def make_lean(network: nn.Module) -> None:
@@ -102,6 +118,7 @@ def make_lean(network: nn.Module) -> None:
             module.heard = heard  # type: ignore[assignment]  # mypy takes every attribute of a module for one
         elif type(module) is ResnetBlock2D and _adds_plainly(module):
             module.__class__ = LeanResnet
+            module.heard = heard  # type: ignore[assignment]
         else:
             lean_transformer(module)
 
@@ -121,8 +138,7 @@ def remembering(network: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        heard.remembers = False
-        heard.made.clear()
+        heard.forget()
 
 
 def _attends_plainly(attention: Any) -> bool:
@@ -140,7 +156,8 @@ def _attends_plainly(attention: Any) -> bool:
 
 def _adds_plainly(block: Any) -> bool:
     return (
-        block.upsample is None
+        type(block.nonlinearity) is nn.SiLU
+        and block.upsample is None
         and block.downsample is None
         and (block.time_embedding_norm == "default" or block.time_emb_proj is None)
         and not block.skip_time_act
