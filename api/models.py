@@ -119,7 +119,7 @@ def remove_model(records: Records, name: str) -> None:
 def find_model(records: Records, name: str) -> StoredModel | None:
     """Give a model by its whole name."""
     with db_session:
-        row = records.model.get(name=name) if len(name) <= LONGEST_NAME else None
+        row = records.model.get(name=name) if 0 < len(name) <= LONGEST_NAME else None
         return None if row is None else _stored(row)
 
 
@@ -135,7 +135,7 @@ def model_of(values: Mapping[str, Any]) -> StoredModel:
 
 
 def _row(records: Records, name: str) -> Any:
-    row = records.model.get_for_update(name=name) if len(name) <= LONGEST_NAME else None
+    row = records.model.get_for_update(name=name) if 0 < len(name) <= LONGEST_NAME else None
     if row is None:
         raise NotFoundError(f"No model named {name}")
     return row

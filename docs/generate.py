@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 import stretto.host.errors as errors_module
+from api_page import api_parts
 from http_page import http_parts
-from openapi_pages import openapi_text, problem_parts
+from openapi_pages import openapi_document, problem_parts
 from parameters_page import parameter_parts
 from stretto.api.cli.main import cli
 from stretto.host.hookspecs import PROJECT, HostSpecs
@@ -56,6 +58,7 @@ SETTINGS = {
 
 def pages() -> dict[str, str]:
     """Give each generated page's text by its file name under docs/reference."""
+    document = openapi_document()
     return {
         "cli.md": _cli(),
         "hooks.md": _hooks(),
@@ -64,7 +67,8 @@ def pages() -> dict[str, str]:
         "http.md": _page("The JSON API", *http_parts()),
         "parameters.md": _page("Parameters", *parameter_parts()),
         "problems.md": _page("Problem types", *problem_parts()),
-        "openapi.json": openapi_text(),
+        "api.md": _page("Every call", *api_parts(document)),
+        "openapi.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",
     }
 
 

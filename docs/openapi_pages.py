@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from stretto.api.openapi import offered, openapi
 from stretto.api.problems import PROBLEMS, problem_title, problem_words
@@ -13,7 +13,7 @@ from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from value_words import table
 
-__all__ = ["openapi_text", "problem_parts"]
+__all__ = ["openapi_document", "problem_parts"]
 
 INTRO = """
 Errors are answered as [the contract](http.md) has them, unless `Accept` names `application/problem+json`: then
@@ -52,11 +52,10 @@ def problem_parts() -> list[str]:
     return [INTRO, table(("type", "title", "status", "when"), rows)]
 
 
-def openapi_text() -> str:
-    """Write the document of a host with nothing but its own plugins."""
+def openapi_document() -> dict[str, Any]:
+    """Give the document of a host with nothing but its own plugins."""
     with TemporaryDirectory() as name:
         root = Path(name)
         (root / "plugins.toml").write_text("[host]\nautoload = false\n")
         with Host.open(Folders(root / "data"), Settings(), plugins_file=root / "plugins.toml") as host:
-            document = openapi(ROUTES, host.version, offered(host))
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            return openapi(ROUTES, host.version, offered(host))

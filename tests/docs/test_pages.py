@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -40,6 +41,25 @@ def test_generated_pages_are_current(generated: dict[str, str]) -> None:
 def test_every_route_is_on_its_page() -> None:
     page = _text("http.md")
     assert [route.path for route in ROUTES if f"| {route.method} | `{route.path}` |" not in page] == []
+
+
+def test_every_call_is_on_its_page_with_its_errors(generated: dict[str, str]) -> None:
+    page, document = generated["api.md"], json.loads(generated["openapi.json"])
+    calls = dict(
+        re.findall(r"^### (?P<call>[A-Z]+ `\S+`)$(?P<text>.*?)(?=^##)", page, re.MULTILINE | re.DOTALL)
+    )
+    operations = {
+        f"{method.upper()} `{path}`": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    assert calls.keys() == operations.keys()
+    for call, operation in operations.items():
+        named = [f"| `{one['name']}` | {one['in']} |" for one in operation.get("parameters", ())]
+        errors = [f" {status} (" for status in operation["responses"] if status >= "400" and status != "416"]
+        assert [words for words in [*named, *errors, "- 200: "] if words not in calls[call]] == [], call
+    schemas = re.findall(r"^### (\w+)$", page, re.MULTILINE)
+    assert set(schemas) == set(document["components"]["schemas"])
 
 
 def test_every_hook_is_on_its_page() -> None:

@@ -79,7 +79,8 @@ def test_a_model_that_is_not_here_is_refused_by_name(still):
     assert answer.status == 400
     assert [detail.split(":")[0] for detail in answer.details] == ["max_queued_invocations", "model"]
     assert "nope" in answer.details[1]
-    assert still.client.post("/api/settings", {"model": "../../etc/passwd"}).status == 400
+    for name in ("../../etc/passwd", ""):
+        assert still.client.post("/api/settings", {"model": name}).status == 400
     assert still.client.get("/api/settings").data == before
     assert still.client.post("/api/settings", {"model": "starter"}).data["model"] == "starter"
 
