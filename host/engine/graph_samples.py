@@ -35,23 +35,23 @@ def _length(word: str, axes: Mapping[str, int]) -> int:
 
 
 def drawn(
-    ports: Iterable[Port], axes: Mapping[str, int], network: Any, seed: int, device: torch.device
+    ports: Iterable[Port], axes: Mapping[str, int], settings: Any, seed: int, device: torch.device
 ) -> dict[str, torch.Tensor]:
     """Draw inputs by name for these lengths of the axes, on the CPU whatever `device` they are moved to."""
     generator = torch.Generator().manual_seed(seed)
     found = {}
     for port in ports:
         shape = shape_at(port, axes)
-        found[port.name] = _value(port, shape, axes, network, generator).to(device)
+        found[port.name] = _value(port, shape, axes, settings, generator).to(device)
     return found
 
 
 def _value(
-    port: Port, shape: tuple[int, ...], axes: Mapping[str, int], network: Any, generator: torch.Generator
+    port: Port, shape: tuple[int, ...], axes: Mapping[str, int], settings: Any, generator: torch.Generator
 ) -> torch.Tensor:
     dtype: torch.dtype = getattr(torch, port.dtype)
     if port.name == "input_ids":
-        return _ids(shape, network.config, generator)
+        return _ids(shape, settings, generator)
     if port.name == "timestep":
         return torch.randint(0, _STEPS, shape, generator=generator).to(dtype)
     if port.name == "time_ids":

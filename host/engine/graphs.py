@@ -6,7 +6,6 @@ One graph is right for every size, batch and length of prompt; which of them an 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from .device import dtype_of
 from .graph_modules import module_for
 from .graph_ports import network_of, ports
 from .graph_samples import drawn
+from .graph_weights import converted, merge_beside, precision_of
 from .onnx_export import export
 from .parity import BOUNDS, compare, worst
 
@@ -49,9 +49,9 @@ def present(model: LoadedModel) -> tuple[Component, ...]:
 def network(
     model: LoadedModel, component: Component, folder: Path, precision: Precision | None = None
 ) -> Graph:
-    """Give a component as a graph; `folder` is where `onnx()` writes, `precision` another one than the model's.
+    """Give a component as a graph that computes in `precision`, the network's own if none is said.
 
-    Raises UnsupportedError where the model has no such component.
+    `folder` is where `onnx()` writes. Raises UnsupportedError where the model has no such component.
     """
     there = present(model)
     if component not in there:
@@ -60,38 +60,36 @@ def network(
             f"it has {', '.join(there)}."
         )
     held = network_of(model, component)
-    own = _precision_of(held)
-    chosen = precision or own
+    chosen = precision or precision_of(held)
     taken, given = ports(model, component, chosen)
-    return Graph(
-        component=component,
-        precision=chosen,
-        inputs=taken,
-        outputs=given,
-        held=held,
-        converts=chosen is not own,
-        folder=folder,
-    )
+    return Graph(component=component, precision=chosen, inputs=taken, outputs=given, held=held, folder=folder)
 
 
 @dataclass(slots=True, kw_only=True)
 class Graph:
-    """One network with the weights that it has now; implements the contracts' `Network`."""
+    """One network with the weights that it has now; implements the contracts' `Network`.
+
+    What runs beside the weights is merged into them at the first use, since a graph holds weights alone.
+    """
 
     component: Component
     precision: Precision
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     held: Any  # the network, as the model has it
-    converts: bool  # it computes in another precision than the model, so its weights are copied
     folder: Path
-    _module: torch.nn.Module | None = field(default=None, repr=False)
-    _onnx: Path | None = None
+    _module: torch.nn.Module | None = field(default=None, repr=False, init=False)
+    _onnx: Path | None = field(default=None, init=False)
 
     def module(self) -> torch.nn.Module:
-        """Give a module over the network's own weights, or over a copy of them in another precision."""
+        """Give a module over the network's own weights, or over a copy of them in another precision.
+
+        Raises EngineBuildError for a change of the network that cannot be merged.
+        """
         if self._module is None:
-            taken = deepcopy(self.held).to(dtype_of(self.precision)) if self.converts else self.held
+            merge_beside(self.held, self.component)
+            same = precision_of(self.held) is self.precision
+            taken = self.held if same else converted(self.held, dtype_of(self.precision))
             self._module = module_for(self.component, taken, self.inputs)
         return self._module
 
@@ -100,14 +98,13 @@ class Graph:
         if self._onnx is None:
             path = self.folder / f"{self.component}.onnx"
             with torch.inference_mode(mode=False), torch.no_grad():
-                module = self.module()
-                export(self.component, module, self.sample(TRACED), (self.inputs, self.outputs), path)
+                export(self.component, self.module(), self.sample(TRACED), (self.inputs, self.outputs), path)
             self._onnx = path
         return self._onnx
 
     def sample(self, axes: Mapping[str, int], seed: int = 0) -> dict[str, torch.Tensor]:
         """Give inputs by name for these lengths of the axes, drawn from `seed`, on the network's device."""
-        return drawn(self.inputs, axes, self.held, seed, home_of(self.held))
+        return drawn(self.inputs, axes, self.held.config, seed, home_of(self.held))
 
 
 def check(graph: Graph, sizes: Sequence[Mapping[str, int]]) -> ParityReport:
@@ -122,8 +119,3 @@ def check(graph: Graph, sizes: Sequence[Mapping[str, int]]) -> ParityReport:
             expected = module(*inputs.values())
         found.append(compare(expected, outputs_of(path, inputs), BOUNDS[graph.precision]))
     return worst(found)
-
-
-def _precision_of(held: Any) -> Precision:
-    dtype = next(held.parameters()).dtype
-    return next(one for one in Precision if dtype_of(one) is dtype)
