@@ -83,8 +83,9 @@ dev: $(TOOLS)
 	@mkdir -p .ns/stretto
 	@for f in $(FOLDERS); do ln -sfn "../../$$f" ".ns/stretto/$$f"; done
 
-docs: $(BASE)
+docs: $(TOOLS)
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m tests.golden.table
 
 # The README's picture is what `make run` draws; make it again when the starter model changes.
 picture: $(BASE)

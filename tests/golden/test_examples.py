@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from ..api.client import QUICK, Client, Process
+from ..api.conformance import deviations
 
 FOLDER = Path(__file__).with_name("examples")
 ADDRESS = "http://127.0.0.1:45555"
@@ -82,6 +83,19 @@ def kind(value: Any) -> type:
     return float if isinstance(value, int) and not isinstance(value, bool) else type(value)
 
 
+def status_of(name: str) -> int:
+    return 401 if name == "get-api-without-token" else 200
+
+
+def call_of(example: Example) -> tuple[str, str]:
+    """Give the method and the path, with its query, of an example's first command."""
+    command = example.commands[0]
+    method = re.search(r"-X (\w+)", command)
+    url = re.search(rf"{ADDRESS}(\S+)", command)
+    assert url is not None
+    return method[1] if method else "POST" if " -d " in command else "GET", url[1].replace("\\", "")
+
+
 def run(command: str, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True, timeout=60
@@ -93,10 +107,14 @@ def replay(example: Example, client: Client, folder: Path, names: dict[str, str]
     command = example.commands[0].replace(ADDRESS, f"http://127.0.0.1:{client.port}")
     for old, new in names.items():
         command = command.replace(old, new)
-    options = "-s -w '\\n%{http_code}'"
+    options = "-s -w '\\n%{http_code} %{content_type}'"
     if client.token and example.name not in ("get-api", "get-api-without-token", "post-login"):
         options += f" -H 'Authorization: Bearer {client.token}'"
-    body, _, status = run(command.replace("curl", f"curl {options}", 1), folder).rpartition("\n")
+    body, _, told = run(command.replace("curl", f"curl {options}", 1), folder).rpartition("\n")
+    status, _, media_type = told.partition(" ")
+    method, path = call_of(example)
+    found = deviations(method, path, int(status), {"Content-Type": media_type}, body.encode())
+    assert list(found) == []
     return int(status), json.loads(body)
 
 
@@ -184,7 +202,7 @@ def test_an_example(kept, tmp_path, name):
     example = EXAMPLES[name]
     PREPARED.get(name, lambda _client: None)(kept.client)
     status, found = replay(example, kept.client, tmp_path, {TOKEN: kept.client.token})
-    assert status == (401 if name == "get-api-without-token" else 200)
+    assert status == status_of(name)
     assert list(misfits(example.answer, found)) == []
     if name in LITERAL:
         if name in ("post-users", "patch-user"):
