@@ -6,8 +6,8 @@ dropped for a while, so that it gets to see the answer instead of a reset connec
 
 from __future__ import annotations
 
+import logging
 import re
-import select
 import socket
 import threading
 import time
@@ -18,13 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stretto.host.errors import BadRequestError, PayloadTooLargeError, StrettoError
-from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask
 
 from .app import too_large
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure
+from .event_loop import CAN_POLL, Dispatcher, EventLoop, LoopChannel
+from .http_task import HttpTask
 from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, usable
 
@@ -36,7 +37,8 @@ FLUSH_S = 5.0
 POLL_S = 1.0
 CONNECTIONS = 600  # at once; each holds a file
 STREAMS = re.compile(r"/api/invocation/[^/]+/events/*")
-POLL = hasattr(select, "poll")  # select() cannot watch more than 1024 files; Windows has nothing else
+
+_log = logging.getLogger("waitress")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def bind(address: Address) -> socket.socket:
 
 def listen(application: Any, bound: socket.socket, *, threads: int, body_limit: Callable[[], int]) -> Any:
     """Make a Waitress server on a bound socket; `body_limit` gives bytes and is asked for each request."""
-    dispatcher = _Dispatcher()
+    dispatcher = _Dispatcher(_log)
     dispatcher.set_thread_count(threads)
     server = create_server(
         application,
@@ -74,13 +76,15 @@ def listen(application: Any, bound: socket.socket, *, threads: int, body_limit: 
     )
     server.farewell = application.close  # Waitress keeps it wrapped
     server.channel_class = type("Channel", (_Channel,), {"parser_class": _parser(body_limit)})
+    if CAN_POLL:
+        EventLoop(server)
     return server
 
 
 def serve_until(server: Any, stopped: Callable[[], bool]) -> None:
     """Answer requests until `stopped`; `server.pull_trigger()` makes it look at once."""
     while not stopped():
-        server.asyncore.loop(timeout=POLL_S, map=server._map, use_poll=POLL, count=1)  # noqa: SLF001  # no other way to its map
+        _turn(server, POLL_S)
 
 
 def finish(server: Any) -> None:
@@ -91,10 +95,17 @@ def finish(server: Any) -> None:
     while time.monotonic() < deadline and any(
         channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values())
     ):
-        server.asyncore.loop(timeout=0.05, map=server._map, use_poll=POLL, count=1)  # noqa: SLF001  # the same
+        _turn(server, 0.05)
     server.task_dispatcher.shutdown(cancel_pending=True, timeout=FLUSH_S)
     server.trigger.close()
-    server.asyncore.close_all(server._map)  # noqa: SLF001  # the same
+    server.asyncore.close_all(server._map)  # noqa: SLF001  # no other way to it
+
+
+def _turn(server: Any, timeout_s: float) -> None:
+    if CAN_POLL:
+        server.events.turn(timeout_s)
+    else:
+        server.asyncore.loop(timeout=timeout_s, map=server._map, count=1)  # noqa: SLF001  # the same
 
 
 def _parser(body_limit: Callable[[], int]) -> type[Any]:
@@ -121,21 +132,15 @@ def _parser(body_limit: Callable[[], int]) -> type[Any]:
     return Parser
 
 
-class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+class _Dispatcher(Dispatcher):
     """Gives each stream of events a thread of its own, so that those who answer at once stay free."""
 
     def add_task(self, task: Any) -> None:
         request = task.requests[0]
         if STREAMS.fullmatch(getattr(request, "path", "")) and request.error is None:
-            threading.Thread(target=self._attend, args=(task,), name="stream", daemon=True).start()
+            threading.Thread(target=self.serve, args=(task,), name="stream", daemon=True).start()
         else:
             super().add_task(task)
-
-    def _attend(self, task: Any) -> None:
-        try:
-            task.service()
-        except BaseException:
-            self.logger.exception("Exception when streaming to %r", task)
 
 
 class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -161,9 +166,10 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
-class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+class _Channel(LoopChannel):
     """One connection; after a refused body it lingers (RFC 9112, 9.6)."""
 
+    task_class = HttpTask
     error_task_class = _ErrorTask
     lingers = False
     lingers_until: float | None = None
