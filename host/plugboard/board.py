@@ -20,6 +20,7 @@ from ..contracts.specs import Spec
 from ..errors import ConfigurationError, PluginClashError, PluginError, StrettoError, did_you_mean
 from ..hookspecs import PROJECT, HostSpecs
 from .discover import BUILT_INS, Found, discover, reason
+from .ledger import Ledger
 from .registry import KINDS, Kind, Registry
 from .switches import Switches
 
@@ -53,6 +54,7 @@ class Board:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HostSpecs)
         self._started = False
+        self.ledger = Ledger()
 
     @classmethod
     def open(
@@ -202,6 +204,10 @@ class Board:
         self._manager.register(one.plugin, one.name)
         self._plugins[one.name] = one.plugin
         self._check_hooks(one)
+        for caller in self._manager.get_hookcallers(one.plugin) or []:
+            for impl in caller.get_hookimpls():
+                if impl.plugin is one.plugin:
+                    self.ledger.watch(one.name, caller.name, impl)
 
     def _check_hooks(self, one: Found) -> None:
         callers = self._manager.get_hookcallers(one.plugin) or []
