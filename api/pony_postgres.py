@@ -55,7 +55,7 @@ class Provider(PGProvider):  # type: ignore[misc]  # Pony has no types
             self.execute(connection.cursor(), LOCK)
             cache.in_transaction = True
 
-    def execute(self, cursor: Any, sql: str, arguments: Any = None, returning_id: bool = False) -> Any:  # Pony's
+    def execute(self, cursor: Any, sql: str, arguments: Any = None, returning_id: bool = False) -> Any:
         """Run a statement; U+0000, which PostgreSQL cannot keep, is kept and looked up as U+FFFD."""
         if isinstance(arguments, Mapping):
             arguments = {

@@ -12,7 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,8 @@ __all__ = ["SCHEMES", "WRITERS", "PostgresServer", "held_alone", "server_of"]
 
 SCHEMES = ("postgres://", "postgresql://")
 CONNECT_S = 10
+KEEPALIVE_S = 60  # of silence, after which it is asked whether the other end is still there
+LETTING_GO_S = 1.0  # in which PostgreSQL notices that a server died
 WAIT_S = 30  # for another writer, as with SQLite
 IDLE_S = 60  # in the middle of a transaction, after which the server ends it
 # keys of advisory locks, which are each database's own
@@ -88,6 +90,7 @@ def server_of(url: str) -> PostgresServer:
     found = {
         "connect_timeout": str(CONNECT_S),
         "application_name": "stretto",
+        "keepalives_idle": str(KEEPALIVE_S),
         **given,
         "client_encoding": "UTF8",
         "options": f"{ours} {given.get('options', '')}".strip(),
@@ -100,14 +103,28 @@ def held_alone(server: PostgresServer) -> Iterator[None]:
     """Keep other servers off the database meanwhile; raises ConfigurationError when one has it."""
     with closing(server.connect()) as connection:
         connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", (SERVER,))
-            taken = cursor.fetchone()[0]
-        if not taken:
-            raise ConfigurationError(
-                f"the database {server} is in use by another server; stop that one, or name another database"
-            )
-        yield
+        until = time.monotonic() + LETTING_GO_S
+        while not _asked(connection, "pg_try_advisory_lock"):
+            if time.monotonic() > until:
+                raise ConfigurationError(
+                    f"the database {server} is in use by another server; stop that one, or name another database"
+                )
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            _let_go(connection)
+
+
+def _asked(connection: Any, function: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", (SERVER,))
+        return bool(cursor.fetchone()[0])
+
+
+def _let_go(connection: Any) -> None:
+    with suppress(_driver().Error):  # a server that went away let go by that
+        _asked(connection, "pg_advisory_unlock")
 
 
 def _unreadable(reason: str) -> ConfigurationError:

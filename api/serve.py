@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from stretto.host.errors import ConfigurationError
 from stretto.host.settings import Folders, Settings
 
+from .postgres import PostgresServer, held_alone
 from .warmth import warm_up
 from .wire import Address, bind, finish, listen, serve_until
 
@@ -35,12 +36,16 @@ FIRST_VARIABLE = "STRETTO_ADMIN_PASSWORD"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How a server is to run; `auth` None leaves the setting as it is."""
+    """How a server is to run; `auth` None leaves the setting as it is.
+
+    Without a database `server`, records are in a file in the data directory.
+    """
 
     plugins_file: Path | None = None
     threads: int = 8
     auth: bool | None = None
     allow_remote: bool = False
+    server: PostgresServer | None = None
 
 
 def serve(
@@ -55,7 +60,7 @@ def serve(
     with ExitStack() as stack:
         stack.enter_context(_locked(data_dir))
         folders = Folders(data_dir.resolve())
-        records, settings = _kept(stack, folders, terms.auth)
+        records, settings = _kept(stack, folders, terms)
         open_to_all = terms.allow_remote or is_loopback(address.host)
         if not open_to_all and not settings.auth:
             raise _unguarded(address.host)
@@ -65,7 +70,8 @@ def serve(
         stopped = stack.enter_context(_stopped_by_signals(server))
         port = bound.getsockname()[1]
         name = f"[{address.host}]" if ":" in address.host else address.host
-        tell(f"Stretto listens on http://{name}:{port} (data in {data_dir}); stop it with Ctrl-C")
+        kept = f"data in {data_dir}" + (f", records in {terms.server}" if terms.server else "")
+        tell(f"Stretto listens on http://{name}:{port} ({kept}); stop it with Ctrl-C")
         _tell_first_password(records, tell)
         warm_up()
         serve_until(server, stopped)
@@ -88,19 +94,21 @@ def _unguarded(host: str) -> ConfigurationError:
     )
 
 
-def _kept(stack: ExitStack, folders: Folders, auth: bool | None) -> tuple[Records, Settings]:
+def _kept(stack: ExitStack, folders: Folders, terms: Terms) -> tuple[Records, Settings]:
     from .entities import open_database, torn_said
     from .settings_store import SettingsStore
     from .store import PonyJobStore, database_file
 
-    file = database_file(folders.root)
-    records = open_database(file)
+    place = terms.server or database_file(folders.root)
+    if terms.server is not None:
+        stack.enter_context(held_alone(terms.server))
+    records = open_database(place)
     stack.callback(records.close)
-    with torn_said(file):
+    with torn_said(place):
         settings = SettingsStore(records).load()
         PonyJobStore(records).waiting()
-        if auth is not None and auth != settings.auth:
-            settings = SettingsStore(records).change({"auth": auth})
+        if terms.auth is not None and terms.auth != settings.auth:
+            settings = SettingsStore(records).change({"auth": terms.auth})
     return records, settings
 
 

@@ -13,12 +13,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from stretto.host.errors import StrettoError
+from stretto.host.errors import ConfigurationError, StrettoError
 from stretto.host.settings import MODEL_FOLDERS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..postgres import PostgresServer
     from .options import Place
 
 __all__ = ["Row", "examine"]
@@ -206,9 +207,9 @@ def _entries(folder: Path) -> int:
 
 
 def _database(place: Place) -> Row:
-    from ..store import database_file
-
-    file = database_file(place.folders.root)
+    file = place.database
+    if not isinstance(file, Path):
+        return _server(file)
     if not file.exists():
         return Row(name="database", status="ok", found=f"{file} is made by the first `stretto serve`")
     try:
@@ -220,6 +221,27 @@ def _database(place: Place) -> Row:
         aside = f"mv {shlex.quote(str(file))} {shlex.quote(str(file))}.broken"
         return Row(name="database", status="broken", found=f"{file}: {verdict}", fix=aside, needed=True)
     return Row(name="database", status="ok", found=f"{file}, {file.stat().st_size / 2**20:.1f} MB")
+
+
+def _server(server: PostgresServer) -> Row:
+    from ..migrations import LATEST, version_of
+
+    try:
+        with closing(server.connect()) as connection:
+            release = connection.server_version // 10000
+        version = version_of(server)
+    except ConfigurationError as error:
+        fix = "start that server, or correct --database (STRETTO_DATABASE)"
+        return Row(name="database", status="broken", found=str(error), fix=fix, needed=True)
+    found = f"{server}, PostgreSQL {release}, "
+    if version > LATEST:
+        fix = "use the newer release, or another database"
+        said = f"{found}schema version {version}, beyond this release's {LATEST}"
+        return Row(name="database", status="broken", found=said, fix=fix, needed=True)
+    said = (
+        f"schema version {version}" if version else "empty; its tables are laid by the first `stretto serve`"
+    )
+    return Row(name="database", status="ok", found=found + said, needed=True)
 
 
 def _disk(place: Place) -> Row:

@@ -114,7 +114,7 @@ def invoke_command(
     _check(given, assignments)
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
-        plan = _planned(given, assignments, host)
+        plan = _planned(given, assignments, place, host)
         if dry_run:
             click.echo(json.dumps(plan.to_json(), indent=2))
             return
@@ -134,7 +134,7 @@ def _check(source: Source, assignments: tuple[tuple[str, Any], ...]) -> None:
         raise click.UsageError("A recorded plan is drawn as it is; --set goes with PROMPT.")
 
 
-def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Host) -> Plan:
+def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], place: Place, host: Host) -> Plan:
     from stretto.host.planning.replay import found_again
     from stretto.host.planning.safety import guarded
 
@@ -151,7 +151,7 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], host: Hos
     payload = {**DEFAULTS, **dict(assignments), "prompt": source.prompt}
     refuse_half_characters(payload)
     inbox = ImageInbox(host.folders, host.settings, allowed_roots=None)
-    with stored_planner(host, payload) as plan:
+    with stored_planner(place, host, payload) as plan:
         return plan_body(payload, inbox, plan)
 
 

@@ -14,6 +14,10 @@ __all__ = ["COMMANDS", "cli", "main"]
 
 # name -> where it stands ("module:attribute") and its line in `stretto --help`
 COMMANDS = {
+    "db": (
+        "db:db_group",
+        "Show how the database stands, bring it to this release's schema, and copy it.",
+    ),
     "doctor": ("doctor:doctor_command", "Say what is here, what is not, and how to close each gap."),
     "invoke": ("invoke:invoke_command", "Draw PROMPT in this process, no server needed."),
     "models": (

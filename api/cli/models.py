@@ -12,7 +12,7 @@ from stretto.host.contracts.models import WeightKind
 from stretto.host.errors import StrettoError, UnsupportedError
 
 from .options import Place, as_json, place_options
-from .stored import COMMANDS, opened_records
+from .stored import COMMANDS
 from .tables import table
 
 if TYPE_CHECKING:
@@ -99,11 +99,10 @@ def _place(row: dict[str, Any]) -> str:
 
 def _stored(place: Place) -> Iterator[dict[str, Any]]:
     from ..models import find_model, model_names
-    from ..store import database_file
 
-    if not database_file(place.folders.root).is_file():
+    if not place.has_database:
         return
-    with opened_records(place) as records:
+    with place.records() as records:
         models = [find_model(records, name) for name in model_names(records)]
     for model in models:
         if model is not None:

@@ -6,15 +6,20 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from platformdirs import user_data_dir
 from stretto.host.settings import Folders, Settings
+
+from ..postgres import PostgresServer, server_of
+
+if TYPE_CHECKING:
+    from ..entities import Records
 
 __all__ = ["Place", "as_json", "own_command", "place_options"]
 
@@ -23,29 +28,48 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The data directory and the plugins file that one command works with.
+    """The data directory, the database and the plugins file that one command works with.
 
-    Without a file the host looks at STRETTO_PLUGINS and then for plugins.toml in the working folder.
+    Without a server the database is a file in the data directory. Without a plugins file the host looks
+    at STRETTO_PLUGINS and then for plugins.toml in the working folder.
     """
 
     folders: Folders
     plugins_file: Path | None
+    server: PostgresServer | None = None
+
+    @property
+    def database(self) -> Path | PostgresServer:
+        """Say where the database is, or will be."""
+        from ..store import database_file
+
+        return self.server or database_file(self.folders.root)
+
+    @property
+    def has_database(self) -> bool:
+        """Say whether there is one to open, without one being made."""
+        return not isinstance(self.database, Path) or self.database.is_file()
+
+    @contextmanager
+    def records(self) -> Iterator[Records]:
+        """Open the database, made when it is not there; raises ConfigurationError when it cannot be used."""
+        from ..entities import open_database, torn_said
+
+        with torn_said(self.database), closing(open_database(self.database)) as records:
+            yield records
 
     def settings(self) -> Settings:
         """Give the settings that the server keeps here, or the defaults where none has run yet."""
-        from ..entities import open_database, torn_said
         from ..settings_store import SettingsStore
-        from ..store import database_file
 
-        file = database_file(self.folders.root)
-        if not file.is_file():
+        if not self.has_database:
             return Settings()
-        with torn_said(file), closing(open_database(file)) as records:
+        with self.records() as records:
             return SettingsStore(records).load()
 
 
 def place_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command `--data-dir` and `--plugins` as one `Place`, its first argument."""
+    """Give a command `--data-dir`, `--database` and `--plugins` as one `Place`, its first argument."""
 
     @click.option(
         "--data-dir",
@@ -55,15 +79,26 @@ def place_options(command: Callable[..., R]) -> Callable[..., R]:
         "default: the user's data folder]",
     )
     @click.option(
+        "--database",
+        "url",
+        envvar="STRETTO_DATABASE",
+        help="A PostgreSQL database in which records are kept: postgres://USER:PASSWORD@HOST:PORT/NAME, or "
+        "postgres://USER@/NAME?host=/var/run/postgresql over a socket. [env: STRETTO_DATABASE; default: SQLite "
+        "in the data directory]",
+    )
+    @click.option(
         "--plugins",
         "plugins_file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="Which plugins are taken. [env: STRETTO_PLUGINS; default: ./plugins.toml if there is one]",
     )
     @functools.wraps(command)
-    def placed(*args: Any, data_dir: Path | None, plugins_file: Path | None, **kwargs: Any) -> R:
+    def placed(
+        *args: Any, data_dir: Path | None, url: str | None, plugins_file: Path | None, **kwargs: Any
+    ) -> R:
         root = data_dir or Path(user_data_dir("stretto", appauthor=False))
-        place = Place(folders=Folders(root.absolute()), plugins_file=plugins_file)
+        server = server_of(url) if url else None
+        place = Place(folders=Folders(root.absolute()), plugins_file=plugins_file, server=server)
         return command(place, *args, **kwargs)
 
     return placed

@@ -63,6 +63,12 @@ def serve_command(  # noqa: PLR0913  # one an option
     serve(
         Address(host=host, port=port),
         place.folders.root,
-        Terms(plugins_file=place.plugins_file, threads=threads, auth=auth, allow_remote=allow_remote),
+        Terms(
+            plugins_file=place.plugins_file,
+            threads=threads,
+            auth=auth,
+            allow_remote=allow_remote,
+            server=place.server,
+        ),
         tell=click.echo,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -72,22 +72,20 @@ def _changed(place: Place, changes: dict[str, Any]) -> Settings:
     from stretto.host.runtime.host import Host
     from stretto.host.settings import Settings
 
-    from ..entities import open_database, torn_said
     from ..misfits import find_misfits
+    from ..postgres import held_alone
     from ..serve import LOCK_NAME
     from ..settings_store import SettingsStore
-    from ..store import database_file
 
     root = place.folders.root
     root.mkdir(parents=True, exist_ok=True)
-    file = database_file(root)
     try:
-        with (
-            FileLock(root / LOCK_NAME, timeout=0),
-            torn_said(file),
-            closing(open_database(file)) as records,
-            Host.open(place.folders, Settings(), plugins_file=place.plugins_file) as host,
-        ):
+        with ExitStack() as stack:
+            stack.enter_context(FileLock(root / LOCK_NAME, timeout=0))
+            if place.server is not None:
+                stack.enter_context(held_alone(place.server))
+            records = stack.enter_context(place.records())
+            host = stack.enter_context(Host.open(place.folders, Settings(), plugins_file=place.plugins_file))
             return SettingsStore(records).change(
                 changes, misfits=lambda given: find_misfits(host, records, given)
             )

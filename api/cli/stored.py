@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from stretto.host.contracts.request import InvocationRequest
     from stretto.host.runtime.host import Host
 
-    from ..entities import Records
-
-__all__ = ["COMMANDS", "opened_records", "stored_planner"]
+__all__ = ["COMMANDS", "stored_planner"]
 
 
 class Setting(click.ParamType[tuple[str, Any]]):
@@ -53,28 +51,16 @@ class Setting(click.ParamType[tuple[str, Any]]):
 
 
 @contextmanager
-def opened_records(place: Place) -> Iterator[Records]:
-    """Open the database of a data directory, made when it is not there."""
-    from ..entities import open_database, torn_said
-    from ..store import database_file
-
-    file = database_file(place.folders.root)
-    with torn_said(file), closing(open_database(file)) as records:
-        yield records
-
-
-@contextmanager
 def stored_planner(
-    host: Host, payload: Mapping[str, object]
+    place: Place, host: Host, payload: Mapping[str, object]
 ) -> Iterator[Callable[[InvocationRequest], Plan]]:
     """Give what plans a body, by stored models too where there is a database; none is made."""
-    from ..store import database_file
     from ..stored import planner
 
-    if not database_file(host.folders.root).is_file():
+    if not place.has_database:
         yield host.plan
         return
-    with opened_records(Place(folders=host.folders, plugins_file=None)) as records:
+    with place.records() as records:
         yield planner(host, records, payload)
 
 
@@ -103,7 +89,7 @@ def add_command(place: Place, *, name: str, checkpoint: str, settings: tuple[tup
     from ..model_form import read_form
     from ..models import add_model
 
-    with closing(_host(place)) as host, opened_records(place) as records:
+    with closing(_host(place)) as host, place.records() as records:
         weights = host.resolve_model(checkpoint)
         body = {"size": size_px(weights, offer_of(weights, host)), **dict(settings)}
         given = read_form({**body, "name": name, "checkpoint": checkpoint}, host.offers("schedulers"))
@@ -120,7 +106,7 @@ def show_command(place: Place, *, name: str, as_json: bool) -> None:
     from ..models import find_model
     from ..stored import defaults_of
 
-    with opened_records(place) as records:
+    with place.records() as records:
         model = find_model(records, name)
     if model is None:
         raise NotFoundError(f"No model named {name}")
@@ -145,7 +131,7 @@ def remove_command(place: Place, *, name: str) -> None:
     """Forget the stored model NAME; its files stay."""
     from ..models import remove_model
 
-    with opened_records(place) as records:
+    with place.records() as records:
         remove_model(records, name)
     click.echo(f"removed {name}; its files are where they were")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +13,6 @@ from .tables import table
 
 if TYPE_CHECKING:
     from ..accounts import Person
-    from ..entities import Records
 
 __all__ = ["users_group"]
 
@@ -29,16 +26,6 @@ def users_group() -> None:
     """Say who may log in, and as what; a running server knows at once."""
 
 
-@contextmanager
-def _records(place: Place) -> Iterator[Records]:
-    from ..entities import open_database, torn_said
-    from ..store import database_file
-
-    file = database_file(place.folders.root)
-    with torn_said(file), closing(open_database(file)) as records:
-        yield records
-
-
 @users_group.command("list")
 @as_json
 @place_options
@@ -46,7 +33,7 @@ def list_command(place: Place, *, as_json: bool) -> None:
     """List the users."""
     from ..accounts import people
 
-    with _records(place) as records:
+    with place.records() as records:
         found = people(records)
     if as_json:
         click.echo(json.dumps([_values(person) for person in found], indent=2))
@@ -79,7 +66,7 @@ def add_command(
         "username": username, "new_password": password, "repeat_password": password,
         "first_name": first_name, "last_name": last_name, "admin": admin,
     })  # fmt: skip
-    with _records(place) as records:
+    with place.records() as records:
         person = add_user(records, form)
     click.echo(f"made {person.username} ({_level(person)})")
 
@@ -93,7 +80,7 @@ def passwd_command(place: Place, *, username: str, password_stdin: bool) -> None
     from ..accounts import DEFAULT_USER, change_user, first_administrator, form_of
 
     password = _password(read=password_stdin)
-    with _records(place) as records:
+    with place.records() as records:
         if username == DEFAULT_USER:
             first_administrator(records, password)
         change_user(records, username, form_of({"new_password": password, "repeat_password": password}))
@@ -108,7 +95,7 @@ def admin_command(place: Place, *, username: str, on: bool) -> None:
     """Make USERNAME an administrator, or no longer."""
     from ..accounts import change_user, form_of
 
-    with _records(place) as records:
+    with place.records() as records:
         person = change_user(records, username, form_of({"admin": on}))
     click.echo(f"{person.username} is {_level(person)}")
 
@@ -120,7 +107,7 @@ def remove_command(place: Place, *, username: str) -> None:
     """Remove USERNAME and the tokens; the history stays."""
     from ..accounts import remove_user
 
-    with _records(place) as records:
+    with place.records() as records:
         remove_user(records, username)
     click.echo(f"removed {username}")
 

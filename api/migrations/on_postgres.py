@@ -50,8 +50,13 @@ def migrate_server(server: PostgresServer, steps: Mapping[int, Callable[[Schema]
 
 def version_of_server(server: PostgresServer) -> int:
     """Give the version of a database, without a change to it; 0 for an empty one."""
-    with closing(server.connect()) as connection, connection.cursor() as cursor:
-        return _version(cursor)
+    import psycopg2
+
+    try:
+        with closing(server.connect()) as connection, connection.cursor() as cursor:
+            return _version(cursor)
+    except psycopg2.Error as error:  # somebody else's table of that name
+        raise server.unusable(error) from error
 
 
 def _version(cursor: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -12,6 +13,8 @@ from stretto.host.errors import ConfigurationError
 from .schema import SQLITE, Schema
 
 __all__ = ["migrate_file", "unusable", "version_of_file"]
+
+_log = logging.getLogger(__name__)
 
 
 def migrate_file(path: Path, steps: Mapping[int, Callable[[Schema], None]]) -> int:
@@ -28,7 +31,11 @@ def migrate_file(path: Path, steps: Mapping[int, Callable[[Schema], None]]) -> i
                 "Use the newer release, or another data directory."
             )
         if 0 < found < latest:
-            _copy(connection, path.with_name(f"{path.name}.v{found}"))
+            copy = path.with_name(f"{path.name}.v{found}")
+            _copy(connection, copy)
+            _log.warning(
+                "%s is brought from schema version %d to %d; a copy is %s", path, found, latest, copy
+            )
         for version in range(found + 1, latest + 1):
             _step(connection, version, steps[version])
     return found

@@ -101,11 +101,11 @@ class Cluster:
             else:
                 return
 
-    def stop(self) -> None:
-        """End it at once, as a power cut would."""
+    def stop(self, mode: str = "fast") -> None:
+        """End it, and every connection to it; `immediate` may lose what was committed just before."""
         if self.process is not None:
             subprocess.run(
-                _command("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop"),
+                _command("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "stop"),
                 stdout=subprocess.DEVNULL,
                 check=True,
                 **_as_other_user(),
@@ -128,7 +128,7 @@ def running() -> Iterator[Cluster]:
         cluster.run(f"CREATE USER {LOCKED} PASSWORD 's3cret'")
         yield cluster
     finally:
-        cluster.stop()
+        cluster.stop("immediate")
         shutil.rmtree(folder)
 
 
