@@ -10,26 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
 import pluggy
 
+from ..contracts.costs import Spent
 from ..errors import StrettoError
 
-__all__ = ["Ledger", "Spent"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What one plugin took for one hook since it was last asked."""
-
-    plugin: str
-    hook: str
-    calls: int
-    seconds: float
-    failures: int = 0  # exceptions that are no answer: not those of our own tree, which refuse or end a job
+__all__ = ["Ledger"]
 
 
 class Ledger:

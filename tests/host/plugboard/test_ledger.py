@@ -6,9 +6,10 @@ from typing import Any
 
 import pluggy
 import pytest
+from stretto.host.contracts.costs import Spent
 from stretto.host.errors import BadRequestError, PluginError
 from stretto.host.plugboard.board import Board
-from stretto.host.plugboard.ledger import Ledger, Spent
+from stretto.host.plugboard.ledger import Ledger
 from stretto.host.plugboard.switches import Switches
 
 
