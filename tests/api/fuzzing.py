@@ -135,11 +135,7 @@ class Fuzz:
         found = list(
             deviations(case.method, urlsplit(response.request.url).path, status, headers, response.content)
         )
-        if (
-            not self.admin
-            and status not in (400, 401, 404)
-            and (case.method, case.operation.path) not in OPEN
-        ):
+        if self._is_guarded(case) and status not in (400, 401, 404):
             found.append(f"{operation} answered {status} to a stranger")
         for words in found:
             self.failures.setdefault(words[:300], case.as_curl_command())
@@ -149,7 +145,7 @@ class Fuzz:
             self.still.host.stop(json.loads(response.content)["data"]["uuid"])
 
     def _is_guarded(self, case: Any) -> bool:
-        method = "GET" if case.method == "HEAD" else case.method.upper()
+        method = "GET" if case.method == "HEAD" else case.method
         return not self.admin and method != "OPTIONS" and (method, case.operation.path) not in OPEN
 
     def mend(self) -> None:
