@@ -55,9 +55,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where one host keeps its files, all under `root` (the data directory)."""
+    """Where one host keeps its files, all under `root` (the data directory) but the engines, if it is told so."""
 
     root: Path
+    engine_dir: Path | None = None  # which hosts of several data directories may share
 
     @property
     def images(self) -> Path:
@@ -88,6 +89,11 @@ class Folders:
     def copies(self) -> Path:
         """Copies of single-file checkpoints in diffusers' format, by content."""
         return self.root / "cache" / "diffusers"
+
+    @property
+    def engines(self) -> Path:
+        """Compiled engines by the digest of their key."""
+        return self.engine_dir or self.root / "cache" / "engines"
 
     def model_folder(self, kind: str) -> Path:
         """Give the folder of one of MODEL_FOLDERS."""
