@@ -42,6 +42,7 @@ SETTINGS = {
     "precision": "What the networks compute in; null takes the best that the device has.",
     "model": "The model of a request that names none.",
     "acceleration": "The compiler of a request that names none: `tensorrt`, `tensorrt_rtx`, `onnxruntime`, `torch_compile`; null draws with torch.",
+    "build_missing": "Have the server build engines that a job asked for by `acceleration` and did not find, one after the other in a process of their own, while torch draws.",
     "idle_timeout_s": "After how many idle seconds the worker process ends and frees the device.",
     "silence_timeout_s": "After how many seconds without a sign of life a job is given up.",
     "pool_budget_bytes": "How much memory loaded models may take together; null takes most of the device's.",

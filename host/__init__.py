@@ -13,6 +13,7 @@ from .contracts.engines import (
     Profile,
 )
 from .contracts.events import (
+    EngineBuilt,
     Event,
     Failed,
     Finished,
@@ -88,6 +89,7 @@ __all__ = [
     "ControlNetSpec",
     "ControlRequest",
     "Diffuse",
+    "EngineBuilt",
     "Event",
     "Failed",
     "Family",

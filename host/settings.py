@@ -41,6 +41,7 @@ class Settings:
     # ours
     model: str = "starter"
     acceleration: Annotated[str, MaxLen(64)] | None = None
+    build_missing: bool = True
     idle_timeout_s: Annotated[float, Ge(1.0)] = 600.0
     silence_timeout_s: Annotated[float, Ge(1.0)] = 180.0
     pool_budget_bytes: Annotated[int, Ge(0)] | None = None  # None: most of the device's memory

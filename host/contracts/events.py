@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 __all__ = [
-    "Event", "Failed", "Finished", "ModelEvicted", "ModelLoaded", "ModelMoved", "Planned", "Queued", "Started",
+    "EngineBuilt", "Event", "Failed", "Finished", "ModelEvicted", "ModelLoaded", "ModelMoved", "Planned", "Queued", "Started",
     "StepEased", "StepFinished", "StepProgress", "StepStarted",
 ]  # fmt: skip
 
@@ -92,6 +92,20 @@ class StepEased(Event):
 
     task: str = ""
     rung: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineBuilt(Event):
+    """An engine of `size_bytes` is in the cache, built in `seconds` now or before; `why` it is not verified yet."""
+
+    component: str = ""
+    compiler: str = ""
+    target: str = ""
+    digest: str = ""
+    state: str = ""
+    why: str = ""
+    seconds: float = 0.0
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,13 @@ __all__ = ["Beat", "Boot", "Cancel", "Done", "Down", "LastWords", "Quit", "Ready
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boot:
-    """All that a worker needs to open its own host; `parent_pid` is the process that it serves."""
+    """All that a worker needs to open its own host; `parent_pid` is the process that it serves, `niceness` is nice(2)'s."""
 
     folders: Folders
     settings: Settings
     plugins_file: Path | None
     parent_pid: int
+    niceness: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

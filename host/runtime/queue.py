@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Literal
 
 from ..contracts.events import Event, Failed, Finished, Queued, Started
+from ..contracts.plan import Plan
 from ..contracts.ports import Job, JobStore
 from ..errors import CancelledError, StrettoError, WorkerDiedError
 from ..settings import Settings
@@ -28,6 +29,7 @@ from .messages import Cancel, Done, Run, Up
 __all__ = ["Dispatcher", "Outside"]
 
 ATTEMPTS = 2
+ADVICE = "if the machine is short of memory, lower width, height or samples"
 GRACE_S = 5.0  # for a job that was stopped to notice it
 TIMED_OUT = "Invocation timed out."  # the contract's words
 _AFTER_ERROR_S = 0.5, 10.0  # at first, and at last: a full disk is not helped by a log of every try
@@ -37,7 +39,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What a dispatcher is given: the jobs, how to hire a worker, whom to tell, what to do now and then."""
+    """What a dispatcher is given: the jobs, how to hire a worker, whom to tell, what to do now and then.
+
+    `settle` gives the plan to keep of a job that is done. `attempts` are the workers that a job may lose,
+    `advice` is what to do then.
+    """
 
     store: JobStore
     hire: Callable[[], WorkerHandle]
@@ -45,6 +51,9 @@ class Outside:
     publish: Callable[[Event], None]  # events without a number get the job's next
     last_number: Callable[[str], int]
     chores: Callable[[], object]
+    settle: Callable[[Job, Plan], Plan] = lambda _job, plan: plan
+    attempts: int = ATTEMPTS
+    advice: str = ADVICE
 
 
 @dataclass(slots=True)
@@ -77,10 +86,10 @@ class Dispatcher:
     def start(self) -> None:
         """Take up what the last host left unfinished, and begin."""
         for job in reversed(self._out.store.unfinished()):  # each goes to the head of the queue
-            if job.attempts < ATTEMPTS:
+            if job.attempts < self._out.attempts:
                 self._out.store.requeue(job.uuid)
             else:
-                self._out.store.fail(job.uuid, message=_given_up(job, "the server stopped"))
+                self._out.store.fail(job.uuid, message=self._given_up(job, "the server stopped"))
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
@@ -212,7 +221,8 @@ class Dispatcher:
         active.delivered = True
         match done.outcome:
             case Finished(images=images):
-                self._out.store.finish(active.job.uuid, images=images, plan=done.plan)
+                plan = self._out.settle(active.job, done.plan)
+                self._out.store.finish(active.job.uuid, images=images, plan=plan)
             case Failed(message=message):
                 self._out.store.fail(active.job.uuid, message=message, plan=done.plan)
         self._over(active, done.outcome)
@@ -241,13 +251,13 @@ class Dispatcher:
             return
         logger.warning("the worker is gone under job %s (%s)", active.job.uuid, epitaph)
         with self._gate:
-            if active.verdict is None and active.job.attempts < ATTEMPTS:
+            if active.verdict is None and active.job.attempts < self._out.attempts:
                 self._out.store.requeue(active.job.uuid)
                 self._over(active, Queued(job=active.job.uuid, position=0))
                 return
         if active.verdict is None and not worker.ready:
             epitaph = f"Engine process died before it became responsive: {epitaph}"
-        self._fail(active, active.verdict or WorkerDiedError(_given_up(active.job, epitaph)))
+        self._fail(active, active.verdict or WorkerDiedError(self._given_up(active.job, epitaph)))
 
     def _mind_the_clock(self, now: float) -> None:
         worker, active = self._worker, self._active
@@ -306,14 +316,11 @@ class Dispatcher:
             logger.exception("job %s could not be recorded as failed", active.job.uuid)
             self._over(active, Failed(job=active.job.uuid, message=str(error)))
 
+    def _given_up(self, job: Job, how: str) -> str:
+        times = "once" if job.attempts == 1 else f"{job.attempts} times"
+        return f"the worker process died {times} under this job, which was given up (last: {how}); {self._out.advice}"
+
 
 def _pause_s(failures: int) -> float:
     first, last = _AFTER_ERROR_S
     return min(first * 2.0 ** min(failures, 10), last)
-
-
-def _given_up(job: Job, how: str) -> str:
-    return (
-        f"the worker process died {job.attempts} times under this job, which was given up (last: {how}); "
-        "if the machine is short of memory, lower width, height or samples"
-    )

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 def main(pipe: Connection, boot: Boot) -> None:
     """Serve one parent until it says Quit or goes away."""
     _bind_to_parent(boot.parent_pid)
+    if boot.niceness and hasattr(os, "nice"):
+        os.nice(boot.niceness)
     line = _Line(pipe)
     line.open()
     try:
