@@ -21,6 +21,7 @@ PORTS = {"http": 80, "https": 443}
 TEXT = re.compile(r"[!-~]+", re.ASCII)  # no spaces, no control characters, no letters beyond ASCII
 LOCAL = re.compile(r"(.*\.)?(localhost|local|internal|localdomain)", re.IGNORECASE)
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+UNICAST = ipaddress.IPv6Network("2000::/3")  # RFC 4291, 2.4 and IANA: nothing else of IPv6 is the Internet's
 
 
 def checked_url(url: str, *, private: bool) -> SplitResult:
@@ -36,6 +37,9 @@ def checked_url(url: str, *, private: bool) -> SplitResult:
         raise BadRequestError(f"url: {shown(url)} is not taken; send an http or https URL")
     if parts.username is not None or parts.password is not None:
         raise BadRequestError(f"url: {shown(parts.scheme)} URLs with a user or password are not taken")
+    host = host.rstrip(".")  # a name that is written out to the root
+    if "%" in host and ":" not in host:
+        raise BadRequestError(f"url: {shown(host)} is no name of a machine; write it without %")
     literal = _literal(host)
     if not private and (LOCAL.fullmatch(host) or (literal and not is_public(literal))):
         raise _refused(host)
@@ -51,6 +55,8 @@ def is_public(address: str) -> bool:
         inner = found.ipv4_mapped or found.sixtofour
         if inner is not None:
             return is_public(str(inner))
+        if found not in UNICAST:
+            return False
     return found.is_global and not found.is_multicast
 
 
