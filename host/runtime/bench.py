@@ -16,6 +16,7 @@ from ..contracts.ports import Job
 from ..contracts.protocols import HostView, LoadedModel
 from ..errors import CancelledError
 from .machine import Machine
+from .meter import Meter
 from .previews import write_preview
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class JobBench:
         self._reported_at = 0.0
         self._reported = -1
         self._relief: Relief | None = None
+        self.meter = Meter()
         self._seal = machine.seal(job.plan)
         machine.rest(job=True)
 
@@ -99,6 +101,7 @@ class JobBench:
     def tick(self, task: str, *, ticks: int = 1, rate: float | None = None) -> None:
         """Count `ticks` and report at most ten times a second; raises CancelledError when stopped."""
         now = time.monotonic()
+        self.meter.tick(task, ticks)
         self._step += ticks
         self._total = max(self._total, self._step)
         self._task = task

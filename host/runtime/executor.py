@@ -21,8 +21,11 @@ __all__ = ["conduct", "execute", "failure"]
 
 def conduct(board: Board, bench: JobBench) -> Finished:
     """Do the bench's job from its plan to its pictures; raises what a step raises."""
-    frame = execute(board, bench)
-    bench.identify()
+    try:
+        frame = execute(board, bench)
+        bench.identify()
+    finally:
+        bench.publish(bench.meter.measured(bench.job, board.ledger.take(), bench.plan))
     done = Finished(job=bench.job, images=frame.files, seconds=bench.seconds, notes=bench.plan.notes)
     return bench.stamped(done)
 
@@ -38,7 +41,7 @@ def execute(board: Board, bench: JobBench) -> Frame:
             for step in steps:
                 if step is steps[-1]:  # which keeps pictures with their plan
                     bench.identify()
-                with bench.stage(step.why):
+                with bench.stage(step.why), bench.meter.stage(type(step).__name__):
                     frame = _run(board, step, frame, bench)
     return frame
 

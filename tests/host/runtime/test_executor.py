@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from stretto.host.contracts.costs import Measured
 from stretto.host.contracts.events import Planned, StepFinished, StepStarted
 from stretto.host.contracts.protocols import Frame
 from stretto.host.contracts.steps import Diffuse, Save
@@ -50,10 +51,14 @@ def test_what_a_job_ends_with(board_of: Any, desk: Any) -> None:
         bench.note("seen")
         return Frame(files=("a.png",))
 
-    bench, _ = desk()
+    bench, told = desk()
     done = conduct(board_of(Answers(noting)), bench)
     assert (done.job, done.images, done.notes) == (bench.job, ("a.png",), ("seen",))
-    assert done.number == 6
+    assert done.number == 7
+    measured = told[-1]
+    assert isinstance(measured, Measured)
+    assert measured.number == 6
+    assert [stage.kind for stage in measured.stages] == ["Diffuse", "Save"]
     assert 0 < done.seconds < 5
 
 
