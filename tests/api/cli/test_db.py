@@ -67,10 +67,10 @@ def test_status_tells_how_it_stands(filled, capsys):
     assert (status["place"], status["version"], status["latest"]) == (str(filled), LATEST, LATEST)
     assert status["pending"] == []
     assert status["size_bytes"] > 10_000
-    assert status["rows"] == {
-        "download": 0, "event": 0, "gone": 0, "idempotency": 0, "invocation": 1, "model": 0, "setting": 0,
-        "token": 0, "user": 2,
+    assert {name: status["rows"][name] for name in ("download", "invocation", "setting", "user")} == {
+        "download": 0, "invocation": 1, "setting": 0, "user": 2,
     }  # fmt: skip
+    assert not {name for name in status["rows"] if name.startswith(("sqlite_", "schema_"))}
     assert run(["db", "status"]) == 0
     assert ["schema", "version", str(LATEST)] in [
         line.split() for line in capsys.readouterr().out.splitlines()
