@@ -43,15 +43,9 @@ HISTORY_COLUMNS = {
     "started": Column(sql="started", kind="time"),
     "user_id": Column(sql="user_id", kind="integer"),
 }
-# SQLite counts a whole table a hundred times as fast as a part of it, and mostly all rows are one user's.
-COUNT_ALL = """SELECT CASE
-  WHEN EXISTS (SELECT 1 FROM invocation WHERE user_id < $user)
-    OR EXISTS (SELECT 1 FROM invocation WHERE user_id > $user)
-  THEN (SELECT COUNT(*) FROM invocation WHERE user_id = $user)
-  ELSE (SELECT COUNT(*) FROM invocation)
-END
-"""
-DEFAULT_ORDER = "ORDER BY started, id"  # an index has it so
+# kept by triggers, as counting reads every row
+COUNT_ALL = "SELECT COALESCE((SELECT number FROM invocation_count WHERE user_id = $user), 0)"
+DEFAULT_ORDER = "ORDER BY started NULLS FIRST, id"  # an index has it so
 ROW = "id, uuid, user_id, status, started, finished, total, images, error"
 
 
@@ -145,9 +139,13 @@ def history(records: Records, listing: Listing, user_id: int | None) -> tuple[st
             {},
             values,
         )
-        counting = f"SELECT COUNT(*) FROM invocation {where}" if listing.where else COUNT_ALL  # noqa: S608  # the same
-        count = records.database.select(counting, {}, values)[0]
-    return f"[{', '.join(_history_json(row) for row in rows)}]", int(count)
+        if len(rows) < listing.limit and (rows or not listing.offset):  # the last page
+            count = listing.offset + len(rows)
+        else:
+            whole = user_id is not None and not listing.where
+            counting = COUNT_ALL if whole else f"SELECT COUNT(*) FROM invocation {where}"  # noqa: S608  # the same
+            count = int(records.database.select(counting, {}, values)[0])
+    return f"[{', '.join([_history_json(row) for row in rows])}]", count
 
 
 def remove(records: Records, uuid: str) -> None:
@@ -192,8 +190,9 @@ def _row(row: Sequence[Any]) -> InvocationRow:
 
 def _history_json(row: Sequence[Any]) -> str:
     duration, error, uuid, outputs, plan, started, user_id = row
+    said = "null" if error is None else json_text(error)
     return (
-        f'{{"type": "DiffusionInvocation", "attributes": {{"duration": {json_text(duration)}, '
-        f'"error": {json_text(error)}, "id": {json_text(uuid)}, "outputs": {outputs}, "plan": {plan}, '
+        f'{{"type": "DiffusionInvocation", "attributes": {{"duration": {duration!r}, '
+        f'"error": {said}, "id": {json_text(uuid)}, "outputs": {outputs}, "plan": {plan}, '
         f'"started": "{iso_local(started)}", "user_id": {user_id}}}}}'
     )

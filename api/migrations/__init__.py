@@ -8,7 +8,16 @@ from pathlib import Path
 from stretto.host.errors import ConfigurationError
 
 from ..postgres import PostgresServer
-from . import on_postgres, on_sqlite, v001_baseline, v002_users, v003_models, v004_events, v005_downloads
+from . import (
+    on_postgres,
+    on_sqlite,
+    v001_baseline,
+    v002_users,
+    v003_models,
+    v004_events,
+    v005_downloads,
+    v006_counts,
+)
 from .schema import Schema
 
 __all__ = ["LATEST", "STEPS", "migrate", "unusable", "version_of"]
@@ -20,6 +29,7 @@ STEPS: dict[int, Callable[[Schema], None]] = {
     3: v003_models.forward,
     4: v004_events.forward,
     5: v005_downloads.forward,
+    6: v006_counts.forward,
 }
 LATEST = max(STEPS)
 
