@@ -5,21 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Acceleration", "acceleration_json"]
+from .engines import Component
+
+__all__ = ["Acceleration", "Build", "acceleration_json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceleration:
     """A compiler by its offered name; `build` has missing engines built before the drawing, and waits.
 
-    `used` are the components that ran compiled, `why` says of the others why torch ran them; both are
-    filled while the job runs.
+    `used` are the components that ran compiled, `why` says of the others why torch ran them, and `missing`
+    what can be built for the next job; all are filled while the job runs.
     """
 
     requested: str
     build: bool = False
     used: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    missing: tuple[Build, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One engine that a plan is there to build, instead of pictures.
+
+    `target` is what it is built for, as the compiler says it; None is this machine. `inpainter` has the
+    inpainting model's network compiled instead of the base model's.
+    """
+
+    component: Component
+    compiler: str
+    target: str | None = None
+    inpainter: bool = False
 
 
 def acceleration_json(value: Acceleration | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..geometry import Window, cells_under, round_up
-from .acceleration import Acceleration, acceleration_json
+from .acceleration import Acceleration, Build, acceleration_json
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
 from .plain import plain
@@ -246,6 +246,7 @@ class Plan:
     intermediates: bool = True
     image_callback_steps: int = 10
     acceleration: Acceleration | None = None  # None: torch draws
+    builds: tuple[Build, ...] = ()  # engines to build, and nothing is drawn
     clip_skip: int = 0  # layers at the text encoders' ends that are not listened to; the refiner's are all
     iterations: int = 1  # runs one after the other, of `samples` pictures each, run i with seed + i
     tile: tuple[bool, bool] = (False, False)  # the axes (x, y) on which the picture goes on at its other end

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from .acceleration import Build
 from .events import Event
 from .models import ModelSpec, Patch, Precision, WeightFile
 from .plan import Plan
@@ -177,6 +178,12 @@ class Bench(Protocol):
 
     def cache(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
         """Give what was made under `key` before, or make it (text embeddings, mostly)."""
+
+    def build(self, model: LoadedModel, build: Build, size_px: int) -> None:
+        """Build an engine for windows of `size_px` pixels, unless it is there, and verify it where it can run."""
+
+    def compiled(self, model: LoadedModel) -> AbstractContextManager[None]:
+        """Send calls of the model's networks to compiled engines where the plan asks for them, while it lasts."""
 
 
 class HostView(Protocol):

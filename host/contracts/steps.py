@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .acceleration import Build
 from .models import ModelSpec, WeightFile
 from .plan import Node, Rediffusion, Remainder, Remover, UpscaleStage
 from .refining import Refining
 
 __all__ = [
     "CheckSafety",
+    "Compile",
     "Diffuse",
     "Fill",
     "Flatten",
@@ -115,6 +117,16 @@ class CheckSafety:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compile:
+    """Build one engine of a model, and verify it where it can run."""
+
+    build: Build
+    model: ModelSpec
+    size_px: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Save:
     """Write every picture to the image store, with the plan in its text chunks."""
 
@@ -122,4 +134,4 @@ class Save:
 
 
 Layering = Lay | Paste | Fill | Flatten
-Step = Diffuse | Refine | Layering | RemoveBackground | Upscale | Rediffuse | CheckSafety | Save
+Step = Diffuse | Refine | Layering | RemoveBackground | Upscale | Rediffuse | CheckSafety | Compile | Save

@@ -17,6 +17,7 @@ __all__ = ["patched"]
 def patched(spec: ModelSpec, bench: Bench) -> Iterator[LoadedModel]:
     """Load the model of `spec` and change it by what the plan says of it; a weight of 0 changes nothing.
 
+    Compiled engines do the work of its networks where the plan asks for them and there are any.
     The weights are those of before, to the bit, when the context ends. What is given says in
     `patches` what it is changed by, so that remembered text embeddings are told apart.
     """
@@ -26,7 +27,9 @@ def patched(spec: ModelSpec, bench: Bench) -> Iterator[LoadedModel]:
         for patch in effective:
             bench.tick(f"applying {patch.file.name or patch.file.path}", ticks=0)
             model = stack.enter_context(_patcher_of(patch, bench).applied(model, patch, bench.note))
-        yield replace(model, patches=effective) if effective else model
+        changed = replace(model, patches=effective) if effective else model
+        stack.enter_context(bench.compiled(changed))
+        yield changed
 
 
 def _patcher_of(patch: Patch, bench: Bench) -> Patcher:

@@ -36,6 +36,8 @@ def progress_ticks(plan: Plan, unet_calls: int | None = None) -> int:
     scheduler takes more than one call a step
     (Heun's 2n - 1). 40 steps in one chunk, an intermediate every 10, are 45.
     """
+    if plan.builds:
+        return len(plan.builds)
     drawn = sum(_node_ticks(plan, node, unet_calls) for node in plan.nodes if not node.paste)
     drawn += plan.samples * remainder_ticks(plan, unet_calls) + plan.composed
     redrawn = plan.samples * sum(again.chunks * (again.steps + 2) for again in drawn_over(plan))

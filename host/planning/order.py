@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from ..contracts.acceleration import Build
+from ..contracts.models import Role
 from ..contracts.plan import Node, Plan, Remainder
 from ..contracts.steps import (
+    Compile,
     Diffuse,
     Fill,
     Flatten,
@@ -26,8 +30,22 @@ __all__ = ["order"]
 
 
 def order(plan: Plan) -> tuple[Step, ...]:
-    """Draw every node, enlarge (and draw over) stage by stage, save."""
+    """Draw every node, enlarge (and draw over) stage by stage, save; or build engines, and draw nothing."""
+    if plan.builds:
+        return tuple(_compiled(plan, build) for build in plan.builds)
     return (*with_checks(plan, _diffusions(plan)), *_enlargements(plan), Save(why=_saved(plan)))
+
+
+def _compiled(plan: Plan, build: Build) -> Compile:
+    spec = plan.base()
+    if build.inpainter and plan.inpainter is not None:
+        spec = replace(
+            spec, role=Role.INPAINTER, weights=plan.inpainter, difference=plan.inpainter_difference
+        )
+    target = f" for {build.target}" if build.target else ""
+    size_px = plan.inpainter_size or plan.size if build.inpainter else plan.size
+    why = f"build the {build.component} of '{spec.weights.name}' with {build.compiler}{target}"
+    return Compile(build=build, model=spec, size_px=size_px, why=why)
 
 
 def _diffusions(plan: Plan) -> Iterator[Step]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..contracts.acceleration import Build
+from ..contracts.engines import Component
 from ..contracts.events import Event, Planned, StepEased, StepFinished, StepProgress, StepStarted
-from ..contracts.models import ModelSpec, Precision
+from ..contracts.models import ModelSpec, Precision, Role
 from ..contracts.plan import Plan
 from ..contracts.ports import Job
 from ..contracts.protocols import HostView, LoadedModel
@@ -64,7 +66,7 @@ class JobBench:
         number: int = 0,
     ) -> None:
         self.job = job.uuid
-        self.plan: Plan = job.plan
+        self.plan: Plan = _unrecorded(job.plan)
         self.device = machine.device
         self.precision: Precision = machine.precision(job.plan.precision)
         self.folders = host.folders
@@ -127,6 +129,47 @@ class JobBench:
         """Give what was made under `key` before, in this job or an earlier one, or make it."""
         return self._machine.memo.get(key, make)
 
+    def build(self, model: LoadedModel, build: Build, size_px: int) -> None:
+        """Build an engine for windows of `size_px` pixels, unless it is there, and verify it where it can run."""
+        built = self._machine.engines.built(model, build, size_px, self.building)
+        state = built.state if not built.why else f"{built.state}, to be verified where it runs ({built.why})"
+        self.note(f"{built.component}: engine {built.digest[:12]} for {built.target}, {state}")
+        self.publish(built)
+
+    def compiled(self, model: LoadedModel) -> AbstractContextManager[None]:
+        """Send calls of the model's networks to compiled engines where the plan asks for them, while it lasts."""
+        if self.plan.acceleration is None:
+            return nullcontext()
+        return self._machine.engines.swapped(model, self.plan, self)
+
+    # -- what compiled engines tell ------------------------------------------------------------
+
+    def compiled_did(self, component: Component) -> None:
+        """Write into the record that an engine did the work of a component."""
+        asked = self.plan.acceleration
+        if asked is not None and component not in asked.used:
+            self.plan = replace(self.plan, acceleration=replace(asked, used=(*asked.used, str(component))))
+
+    def torch_did(self, why: str) -> None:
+        """Write into the record why torch did what was asked of an engine, once."""
+        asked = self.plan.acceleration
+        if asked is not None and why not in asked.why:
+            self.plan = replace(self.plan, acceleration=replace(asked, why=(*asked.why, why)))
+
+    def missed(self, model: LoadedModel, component: Component) -> None:
+        """Write into the record which engine would have been used; the refiner's are not built by themselves."""
+        asked, role = self.plan.acceleration, model.spec.role
+        if asked is None or role not in (Role.BASE, Role.INPAINTER):
+            return
+        build = Build(component=component, compiler=asked.requested, inpainter=role is Role.INPAINTER)
+        if build not in asked.missing:
+            self.plan = replace(self.plan, acceleration=replace(asked, missing=(*asked.missing, build)))
+
+    def building(self, phase: str, share: float | None) -> None:
+        """Report how far a build is; raises CancelledError when stopped."""
+        done = "" if share is None else f", {share:.0%}"
+        self.tick(f"{phase}{done}", ticks=0)
+
     # -- what the executor uses ----------------------------------------------------------------
 
     @property
@@ -143,11 +186,11 @@ class JobBench:
     def during(self, run: Plan) -> Iterator[None]:
         """Work on one iteration of the plan; what is noted in it is noted in the plan."""
         whole = self.plan
-        self.plan = replace(run, notes=whole.notes)
+        self.plan = replace(run, notes=whole.notes, acceleration=whole.acceleration)
         try:
             yield
         finally:
-            self.plan = replace(whole, notes=self.plan.notes)
+            self.plan = replace(whole, notes=self.plan.notes, acceleration=self.plan.acceleration)
 
     def identify(self) -> None:
         """Write the SHA-256 of every file into the plan; waits until all are read.
@@ -242,3 +285,10 @@ class JobBench:
         self._previews += 1
         write_preview(image, self.folders.intermediates, name)
         return name
+
+
+def _unrecorded(plan: Plan) -> Plan:
+    """Give a plan without what came of its engines when it was drawn before."""
+    if plan.acceleration is None:
+        return plan
+    return replace(plan, acceleration=replace(plan.acceleration, used=(), why=(), missing=()))

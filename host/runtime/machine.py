@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..catalog.digests import Digests
-from ..contracts.models import ModelSpec, Precision, Role
+from ..contracts.models import ModelSpec, Precision, Role, WeightFile
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel, Loader
 from ..errors import WeightsError
@@ -21,6 +22,7 @@ from .limits import limited, usable_ram_bytes
 from .seal import Seal
 
 if TYPE_CHECKING:
+    from ..engine.compiled import Engines
     from ..engine.pool import ModelPool
 
 __all__ = ["Machine", "Memo", "offline", "pool_budget_bytes"]
@@ -101,6 +103,7 @@ class Machine:
         self._copies = Copies(folder=host.folders.copies, mode=host.settings.cache_mode)
         self._copies.sweep()
         self._host = host
+        self._engines: Engines | None = None
         self._loaders: dict[str, Loader] = {}
         self.bound_bytes: int | None = None
         settings, budget = host.settings, host.settings.pool_budget_bytes
@@ -125,6 +128,8 @@ class Machine:
                     yield machine
                 finally:
                     machine.hands.close()
+                    if machine._engines is not None:
+                        machine._engines.close()
                     machine._stop_reading()
                     machine.memo.clear()
                     machine.pool.close()
@@ -135,6 +140,22 @@ class Machine:
 
         setting = self._host.settings.precision
         return pick_precision(asked or (Precision(setting) if setting else None), self.device)
+
+    @property
+    def engines(self) -> Engines:
+        """Give the compiled engines of this process."""
+        if self._engines is None:
+            from stretto.trt_cache.store import EngineStore
+
+            from ..engine.compiled import Engines
+
+            store = EngineStore(self._host.folders.engines)
+            self._engines = Engines(self._host, store, self.device, self.digest)
+        return self._engines
+
+    def digest(self, file: WeightFile) -> str:
+        """Give the SHA-256 of a file of weights, which is read once; raises OSError for what cannot be read."""
+        return self._reader.submit(self._digests.of, Path(file.path)).result()
 
     def seal(self, plan: Plan) -> Seal:
         """Begin to read a plan's files for their SHA-256, beside the drawing."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.acceleration import Build
 from ..contracts.images import ImageRef
 from ..contracts.models import ModelSpec
 from ..contracts.plan import Node
@@ -87,6 +88,10 @@ class _Desk:
     def cache(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
         """Give what was made under `key` before, or make it (text embeddings, mostly)."""
         return self._bench.cache(key, make)
+
+    def build(self, model: LoadedModel, build: Build, size_px: int) -> None:
+        """Build an engine for windows of `size_px` pixels, unless it is there, and verify it where it can run."""
+        self._bench.build(model, build, size_px)
 
     def compiled(self, model: LoadedModel) -> AbstractContextManager[None]:
         """Send calls of the model's networks to compiled engines where the plan asks for them, while it lasts."""

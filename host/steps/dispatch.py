@@ -7,6 +7,7 @@ from typing import assert_never
 from ..contracts.protocols import Bench, Frame
 from ..contracts.steps import (
     CheckSafety,
+    Compile,
     Diffuse,
     Fill,
     Flatten,
@@ -67,6 +68,10 @@ class CoreSteps:
                 done = among_kept(remove_background, step, frame, bench)
             case CheckSafety():
                 done = check_safety(step, frame, bench)
+            case Compile():
+                from .compile import compile_engine
+
+                done = compile_engine(step, frame, bench)
             case Save():
                 from .save import save
 

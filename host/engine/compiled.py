@@ -1,0 +1,326 @@
+"""Compiled engines in the place of networks: known by their key, found or built, checked, and called.
+
+Whatever stands in the way, torch does the work, and the job's record says why.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from stretto.trt_cache.keys import EngineKey
+from stretto.trt_cache.store import About, CacheError, EngineStore, Source, State, StoredEngine
+
+from ..contracts.acceleration import Acceleration, Build
+from ..contracts.engines import Compiler, Component, ParityReport, Profile
+from ..contracts.events import EngineBuilt
+from ..contracts.models import Precision, WeightFile
+from ..contracts.plan import Plan
+from ..contracts.protocols import HostView, LoadedModel
+from ..contracts.specs import CompilerSpec
+from ..errors import EngineBuildError, EngineOpenError, UnsupportedError
+from .bound import Bound, Hearing, swapped
+from .gate import DRAWN_DB, check_engine, drawn_psnr_db
+from .graph_digest import graph_digest
+from .graphs import Graph, network, present
+from .profiles import profile_of
+
+__all__ = ["Engines", "Order", "Teller", "wanted"]
+
+OPEN = 8  # engines that stay open; an engine takes about as much memory as the weights in it
+Report = Callable[[str, float | None], None]
+
+
+class Teller(Protocol):
+    """Hears what became of an acceleration, for the job's record, and how far a build is."""
+
+    def compiled_did(self, component: Component) -> None:
+        """Hear that an engine did the work of a component."""
+
+    def torch_did(self, why: str) -> None:
+        """Hear why torch did what was asked of an engine."""
+
+    def missed(self, model: LoadedModel, component: Component) -> None:
+        """Hear that there is no engine for a component, and that it could be built here."""
+
+    def building(self, phase: str, share: float | None) -> None:
+        """Hear how far a build is, 0 to 1 where that is known; may raise to end it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One engine, as it is asked for: what is to be compiled, by whom, and its key."""
+
+    graph: Graph
+    compiler: Compiler
+    profile: Profile
+    key: EngineKey
+    size_px: int
+
+    @property
+    def component(self) -> Component:
+        """Give what is compiled."""
+        return self.graph.component
+
+
+class Engines:
+    """The engines of one process, the open ones by digest; used by one thread."""
+
+    def __init__(
+        self, host: HostView, store: EngineStore, device: str, digest_of: Callable[[WeightFile], str]
+    ) -> None:
+        self.store = store
+        self._host = host
+        self._device = device
+        self._digest_of = digest_of
+        self._compilers: dict[str, Compiler] = {}
+        self._open: OrderedDict[str, Bound] = OrderedDict()
+
+    def close(self) -> None:
+        """Close every engine; idempotent."""
+        while self._open:
+            _, bound = self._open.popitem()
+            bound.engine.close()
+
+    @contextmanager
+    def swapped(self, model: LoadedModel, plan: Plan, teller: Teller) -> Iterator[None]:
+        """Put the engines that the plan asks for in the place of the model's networks, while this lasts.
+
+        Those that are missing are built first where the plan says so. Raises what `teller.building` does.
+        """
+        asked = plan.acceleration
+        why = None if asked is None else _obstacle(model, plan)
+        if asked is None or why is not None:
+            if why is not None:
+                teller.torch_did(why)
+            yield
+            return
+        engines = []
+        for component in wanted(plan, model):
+            try:
+                engines.append(self._ready(model, component, asked, plan.size, teller))
+            except (EngineBuildError, EngineOpenError, UnsupportedError) as error:
+                teller.torch_did(f"{component}: {error}")
+        with swapped(model, engines, Hearing(used=teller.compiled_did, torch_did=teller.torch_did)):
+            yield
+
+    def order(
+        self, model: LoadedModel, component: Component, name: str, size_px: int, target: str | None = None
+    ) -> Order:
+        """Say what is to be built for a component by the compiler `name`, for this machine or for a `target`.
+
+        Raises UnsupportedError for a component, a precision or a target that is not compiled.
+        """
+        spec: CompilerSpec = self._host.offer("compilers", name)
+        if component not in spec.components:
+            raise UnsupportedError(
+                f"'{name}' does not compile {component}; it compiles {', '.join(spec.components)}"
+            )
+        if component not in present(model):
+            raise UnsupportedError(
+                f"the model has no {component} that can be compiled; it has {', '.join(present(model))}"
+            )
+        if why := spec.missing():
+            raise UnsupportedError(f"'{name}' cannot work here: {why}")
+        compiler = self._compilers.setdefault(name, spec.build())
+        if target is not None and target not in compiler.targets():
+            raise UnsupportedError(
+                f"'{name}' does not build for '{target}'; targets: {', '.join(compiler.targets())}"
+            )
+        graph = network(model, component, self.store.root, _precision(model, component, spec))
+        profile = profile_of(spec.profiled, component, size_px)
+        key = EngineKey(
+            component=component,
+            graph=graph_digest(model, component, self._digest_of),
+            axes=tuple(profile.items()),
+            precision=graph.precision,
+            compiler=name,
+            version=compiler.version(),
+            target=target or compiler.target(self._device),
+            flags=compiler.flags(),
+        )
+        return Order(graph=graph, compiler=compiler, profile=profile, key=key, size_px=size_px)
+
+    def built(self, model: LoadedModel, build: Build, size_px: int, report: Report) -> EngineBuilt:
+        """Build what a plan asks for unless it is there, verify it where it can run, and say what it is.
+
+        Raises UnsupportedError, EngineBuildError, EngineOpenError for one that fails its check, and what
+        `report` raises.
+        """
+        order = self.order(model, build.component, build.compiler, size_px, build.target)
+        stored = self.build(order, self._about(model, size_px), report)
+        why = order.compiler.unable(order.key.target, self._device)
+        if why is None:
+            self.serving(order, model, stored)
+        return EngineBuilt(
+            job="",
+            component=order.component,
+            compiler=order.key.compiler,
+            target=order.key.target,
+            digest=stored.digest,
+            state=State.VERIFIED if why is None else stored.state,
+            why=why or "",
+            seconds=stored.manifest.build_s,
+            size_bytes=stored.manifest.size_bytes,
+        )
+
+    def build(self, order: Order, about: About, report: Report) -> StoredEngine:
+        """Build an engine that is not in the store; raises EngineBuildError, and what `report` raises."""
+
+        def build(out: Path) -> None:
+            # an export is as large as the weights; the store's own disk has the room
+            with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
+                graph = replace(order.graph, folder=Path(folder))
+                order.compiler.build(graph, order.profile, order.key.target, out, report)
+
+        try:
+            return self.store.get_or_build(order.key, build, about)
+        except CacheError as error:
+            raise EngineBuildError(f"the {order.component} is not kept: {error}") from error
+        except OSError as error:
+            raise EngineBuildError(
+                f"the {order.component} cannot be kept in {self.store.root}: {error.strerror or error}; "
+                "free some disk, or set another engine_dir"
+            ) from error
+
+    def serving(self, order: Order, model: LoadedModel, stored: StoredEngine) -> Bound:
+        """Open an engine; one that was never verified is first held against torch.
+
+        Raises EngineOpenError for one that failed, now or before, or that cannot be opened here.
+        """
+        if stored.state is State.QUARANTINED:
+            raise EngineOpenError(f"the engine {stored.digest[:12]} failed its check: {_said(stored)}")
+        if why := order.compiler.unable(order.key.target, self._device):
+            raise EngineOpenError(f"the engine {stored.digest[:12]} cannot run here: {why}")
+        bound = self._opened(order, stored)
+        if stored.state is State.UNVERIFIED:
+            report = self._checked(order, model, bound)
+            if not report.passed:
+                self._closed(stored.digest)
+                self.store.quarantine(stored.digest, report.to_json())
+                raise EngineOpenError(f"the engine {stored.digest[:12]} failed its check: {report.why}")
+            self.store.set_parity(stored.digest, report.to_json(), State.VERIFIED)
+        self.store.used(stored.digest)
+        return bound
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _ready(
+        self, model: LoadedModel, component: Component, asked: Acceleration, size_px: int, teller: Teller
+    ) -> Bound:
+        order = self.order(model, component, asked.requested, size_px)
+        stored = self.store.find(order.key)
+        if stored is None or stored.state is State.DAMAGED:
+            if not asked.build:
+                if order.compiler.unable(order.key.target, self._device) is None:
+                    teller.missed(model, component)
+                raise EngineOpenError(
+                    ("the engine on disk is damaged" if stored else "there is no engine for it yet")
+                    + "; `build_tensorrt` builds it, and so does `stretto engines build`"
+                )
+            if why := order.compiler.unable(order.key.target, self._device):
+                raise EngineOpenError(f"what would be built cannot run here: {why}")
+            stored = self.build(order, self._about(model, size_px), teller.building)
+        return self.serving(order, model, stored)
+
+    def _about(self, model: LoadedModel, size_px: int) -> About:
+        spec = model.spec
+        files: list[tuple[str, WeightFile, float | None]] = [("model", spec.weights, None)]
+        files += [("vae", spec.vae, None)] if spec.vae else []
+        if spec.difference:
+            files += [("difference", file, None) for file in (spec.difference.model, spec.difference.base)]
+        files += [(str(patch.kind), patch.file, patch.weight) for patch in model.patches]
+        sources = [
+            Source(
+                kind=kind,
+                name=file.name or file.path,
+                path=file.path,
+                sha256=self._digest_of(file),
+                weight=weight,
+            )
+            for kind, file, weight in files
+        ]
+        return About(
+            model=spec.weights.name or spec.weights.path,
+            size_px=size_px,
+            sources=tuple(sources),
+            device=torch.cuda.get_device_name() if self._device.startswith("cuda") else self._device,
+            host=self._host.version,
+        )
+
+    def _opened(self, order: Order, stored: StoredEngine) -> Bound:
+        if stored.digest not in self._open:
+            while len(self._open) >= OPEN:
+                self._closed(next(iter(self._open)))
+            engine = order.compiler.open(stored.path / "engine", order.graph, order.profile, self._device)
+            self._open[stored.digest] = Bound(
+                component=order.component, engine=engine, inputs=order.graph.inputs, profile=order.profile
+            )
+        self._open.move_to_end(stored.digest)
+        return self._open[stored.digest]
+
+    def _closed(self, digest: str) -> None:
+        self._open.pop(digest).engine.close()
+
+    def _checked(self, order: Order, model: LoadedModel, bound: Bound) -> ParityReport:
+        report = check_engine(bound, order.graph)
+        # an inpainting UNet is told what is around the mask, a ControlNet draws nothing
+        channels = model.unet.config.in_channels, model.unet.config.out_channels
+        alone = order.component is Component.UNET and channels[0] == channels[1]
+        if not report.passed or not alone:
+            return report
+        spec = self._host.offer("schedulers", model.scheduler_config["_class_name"])
+        psnr_db = drawn_psnr_db(model, [bound], spec.build(dict(model.scheduler_config)), order.size_px)
+        passed = psnr_db >= DRAWN_DB
+        why = (
+            ""
+            if passed
+            else f"a picture of ten steps is {psnr_db:.1f} dB from torch's, the bound is {DRAWN_DB}"
+        )
+        return replace(report, psnr_db=psnr_db, passed=passed, why=why)
+
+
+def wanted(plan: Plan, model: LoadedModel) -> tuple[Component, ...]:
+    """Say which networks of a model are compiled for a plan: what runs often, or over many pixels."""
+    nodes = [*plan.nodes, *(child for node in plan.nodes for child in node.children)]
+    over = [stage.diffusion for stage in plan.upscale if stage.diffusion]
+    asked = [Component.UNET]
+    if any(node.controls for node in nodes) or any(drawn.control for drawn in over):
+        asked.append(Component.CONTROLLED_UNET)
+    asked.append(Component.VAE_DECODER)
+    if over or plan.refiner or any(node.image or node.mask for node in nodes):
+        asked.append(Component.VAE_ENCODER)
+    return tuple(component for component in asked if component in present(model))
+
+
+def _obstacle(model: LoadedModel, plan: Plan) -> str | None:
+    """Say why no engine can be used for a whole plan; None where some can."""
+    if any(plan.tile):
+        return "pictures that go on at their other end (`tile`) are drawn by torch: an engine's borders are fixed"
+    if "forward" in vars(model.unet):
+        return "the memory is full, and an engine would take more of it"
+    return None
+
+
+def _precision(model: LoadedModel, component: Component, spec: CompilerSpec) -> Precision:
+    """Give what a component's engine computes in: as the network does, else in float32."""
+    vae = component in (Component.VAE_DECODER, Component.VAE_ENCODER)
+    weight = next((model.vae if vae else model.unet).parameters())
+    own = Precision(str(weight.dtype).removeprefix("torch."))
+    if own in spec.precisions:
+        return own
+    if Precision.FLOAT32 in spec.precisions:
+        return Precision.FLOAT32
+    raise UnsupportedError(
+        f"'{spec.name}' does not compute in {own}; it does in {', '.join(spec.precisions)}"
+    )
+
+
+def _said(stored: StoredEngine) -> str:
+    return str((stored.manifest.parity or {}).get("why", "no reason is recorded"))
