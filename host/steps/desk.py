@@ -51,8 +51,11 @@ def put_down(picture: Image, name: str, bench: Bench) -> ImageRef:
 
 def tidy(bench: Bench) -> None:
     """Throw away what was put down."""
-    with os.scandir(bench.folders.intermediates) as files:
-        ours = [file.path for file in files if file.name.startswith(f".{bench.job}_")]
+    try:
+        with os.scandir(bench.folders.intermediates) as files:
+            ours = [file.path for file in files if file.name.startswith(f".{bench.job}_")]
+    except FileNotFoundError:  # no folder, so nothing was put down
+        return
     for path in ours:
         Path(path).unlink(missing_ok=True)
 
