@@ -31,6 +31,7 @@ from ..planning.safety import require_checker
 from ..plugboard.board import Board, PluginRow
 from ..plugboard.switches import Switches, read_switches
 from ..settings import Folders, Settings
+from .builds import Builds, Yard
 from .handle import NAME, WorkerHandle
 from .messages import Boot
 from .previews import sweep
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Host"]
 
 T = TypeVar("T")
+NO_QUEUE = "this host was opened without a job store, so it has no queue; use run_here"
 # Settings that a worker takes in when it is hired.
 _WORKER_SETTINGS = (
     "safe",
@@ -80,6 +82,7 @@ class Host:
         self._board: Board | None = None
         self._library: Library | None = None
         self._dispatcher: Dispatcher | None = None
+        self._builds: Builds | None = None
         self._machine: Machine | None = None
         self._closers = ExitStack()
 
@@ -103,7 +106,9 @@ class Host:
         host._closers.callback(host._board.close)
         host._library = Library(folders, host.offers("models"))
         if store is not None:
-            host._dispatcher = Dispatcher(host._outside(store))
+            host._builds = Builds(host._yard(), host)
+            host._closers.callback(host._builds.close)
+            host._dispatcher = Dispatcher(host._outside(store, host._builds))
         return host
 
     def __enter__(self) -> Self:
@@ -130,6 +135,7 @@ class Host:
         dispatcher = self._queue()
         self.board.start()
         dispatcher.start()
+        self.builds.start()
         self._closers.callback(dispatcher.close)
 
     def close(self) -> None:
@@ -207,6 +213,13 @@ class Host:
         """End the active job, or the named one; False when there is none to end."""
         return self._queue().stop(uuid)
 
+    @property
+    def builds(self) -> Builds:
+        """Give the builds of compiled engines, which have a queue of their own."""
+        if self._builds is None:
+            raise ConfigurationError(NO_QUEUE)
+        return self._builds
+
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Have a function that neither waits nor raises told of every event from now on, in its order."""
         self._listeners.append(listener)
@@ -235,6 +248,8 @@ class Host:
         self.settings = settings
         if self._dispatcher is not None:
             self._dispatcher.wake(renew=changed)
+        if self._builds is not None:
+            self._builds.wake(renew=changed)
 
     def run_here(self, plan: Plan, on_event: Callable[[Event], None] = lambda _event: None) -> Finished:
         """Run a plan in this process and give what came of it; imports torch. Raises StrettoError."""
@@ -283,12 +298,10 @@ class Host:
 
     def _queue(self) -> Dispatcher:
         if self._dispatcher is None:
-            raise ConfigurationError(
-                "this host was opened without a job store, so it has no queue; use run_here"
-            )
+            raise ConfigurationError(NO_QUEUE)
         return self._dispatcher
 
-    def _outside(self, store: JobStore) -> Outside:
+    def _outside(self, store: JobStore, builds: Builds) -> Outside:
         return Outside(
             store=store,
             hire=self._hire,
@@ -296,14 +309,30 @@ class Host:
             publish=self._record,
             last_number=self._log.last_number,
             chores=lambda: sweep(self.folders.intermediates),
+            settle=builds.in_background,
         )
 
-    def _hire(self) -> WorkerHandle:
+    def _yard(self) -> Yard:
+        return Yard(
+            hire=self._hire,
+            settings=lambda: self.settings,
+            publish=self._record,
+            last_number=self._log.last_number,
+            sweep=self._sweep_engines,
+        )
+
+    def _sweep_engines(self) -> None:
+        from stretto.trt_cache.store import EngineStore
+
+        EngineStore(self.folders.engines).sweep()
+
+    def _hire(self, niceness: int = 0) -> WorkerHandle:
         boot = Boot(
             folders=self.folders,
             settings=self.settings,
             plugins_file=self._switches.file,
             parent_pid=os.getpid(),
+            niceness=niceness,
         )
         return WorkerHandle(boot)
 
