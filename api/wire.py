@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stretto.host.errors import BadRequestError, PayloadTooLargeError, StrettoError
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
@@ -35,6 +35,7 @@ LINGER_S = 10.0
 DRAIN_BYTES = 2**18  # a read
 FLUSH_S = 5.0
 POLL_S = 1.0
+TOO_MUCH = (PayloadTooLargeError.status, 431)  # of a body, of headers (RFC 6585, 5)
 CONNECTIONS = 600  # at once; each holds a file
 STREAMS = re.compile(r"/api/invocation/[^/]+/events/*")
 
@@ -123,6 +124,11 @@ def _parser(body_limit: Callable[[], int]) -> type[Any]:
             )
             super().__init__(bounded)
 
+        def parse_header(self, header_plus: bytes) -> None:
+            super().parse_header(header_plus)
+            if self.chunked and "CONTENT_LENGTH" in self.headers:  # RFC 9112, 6.1: a way to smuggle a call
+                raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
+
         def received(self, data: bytes) -> int:
             consumed: int = super().received(data)
             if self.error is not None:
@@ -149,8 +155,8 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     def execute(self) -> None:
         request, error = self.request, self.request.error
         refused: StrettoError = BadRequestError(f"{error.reason}: {error.body}")
+        self.channel.lingers = error.code in TOO_MUCH
         if error.code == PayloadTooLargeError.status:
-            self.channel.lingers = True
             refused = too_large(request.adj.limit)
         _, title, details = errors_of(refused)
         body, media_type = failure(error.code, title, details), MEDIA_TYPE
@@ -167,7 +173,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
 
 
 class _Channel(LoopChannel):
-    """One connection; after a refused body it lingers (RFC 9112, 9.6)."""
+    """One connection; after a body or headers that are too large it lingers (RFC 9112, 9.6)."""
 
     task_class = HttpTask
     error_task_class = _ErrorTask
