@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 from stretto.host import CompilerSpec, HostView, hookimpl
 
+from . import onnxruntime, tensorrt
+
 __all__ = ["register_compilers"]
 
 
 @hookimpl
 def register_compilers(host: HostView) -> Iterable[CompilerSpec]:  # noqa: ARG001 - the hook's signature
     """Offer ONNX Runtime, TensorRT, TensorRT-RTX and torch.compile."""
-    return ()
+    return (*onnxruntime.OFFERS, *tensorrt.OFFERS)

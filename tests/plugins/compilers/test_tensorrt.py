@@ -1,0 +1,219 @@
+"""TensorRT-RTX builds real engines without a GPU; where it runs none, it says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from stretto.host import AxisRange, Component, ModelSpec, Precision, Role, WeightFile, WeightKind
+from stretto.host.contracts.protocols import LoadedModel
+from stretto.host.engine.graphs import network
+from stretto.host.errors import EngineBuildError, EngineOpenError
+from stretto.plugins.compilers import tensorrt
+from stretto.plugins.compilers.tensorrt import PLAN, TensorRt
+
+from .toy import PROFILE, STATIC, ToyNetwork
+
+RTX = {offer.name: offer for offer in tensorrt.OFFERS}["tensorrt_rtx"]
+FULL = {offer.name: offer for offer in tensorrt.OFFERS}["tensorrt"]
+TARGETS = ("sm80", "sm89", "sm120")
+COMPONENTS = ("unet", "controlled_unet", "vae_decoder", "vae_encoder")
+
+needs_rtx = pytest.mark.skipif(RTX.missing() is not None, reason=str(RTX.missing()))
+
+
+def silent(_phase, _share):
+    """Hear nothing."""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> ToyNetwork:
+    return ToyNetwork(tmp_path_factory.mktemp("toy"), Precision.FLOAT16)
+
+
+@needs_rtx
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_engine_is_built_without_a_gpu_and_tells_how_far_it_is(toy, tmp_path, target):
+    heard = []
+    RTX.build().build(toy, PROFILE, target, tmp_path, lambda *said: heard.append(said))
+    assert [file.name for file in tmp_path.iterdir()] == [PLAN]
+    assert (tmp_path / PLAN).stat().st_size > 10_000
+    assert ("Building engine", 1.0) in heard
+    shares = [share for phase, share in heard if phase == "Building engine"]
+    assert shares == sorted(shares)
+
+
+@needs_rtx
+def test_an_engine_of_one_size_is_built_for_the_oldest_gpu(toy, tmp_path):
+    RTX.build().build(toy, STATIC, "sm75", tmp_path, silent)
+    assert (tmp_path / PLAN).stat().st_size > 10_000
+
+
+def test_what_a_gpu_does_not_compute_in_is_refused_before_anything_is_exported(tmp_path):
+    plain = ToyNetwork(tmp_path, Precision.BFLOAT16)
+    with pytest.raises(EngineBuildError, match="controlled_unet for 'sm75': sm75 computes in float16 alone"):
+        RTX.build().build(plain, PROFILE, "sm75", tmp_path, silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_gpu_is_refused_with_the_nearest_known_one(toy, tmp_path):
+    with pytest.raises(EngineBuildError, match=r"'sm98': it is not a GPU .* did you mean 'sm89'"):
+        RTX.build().build(toy, PROFILE, "sm98", tmp_path, silent)
+
+
+@pytest.mark.parametrize(("here", "why"), [("sm61", "the GPU is too old; the oldest that works is sm75")])
+def test_a_gpu_that_is_too_old_is_named(toy, tmp_path, monkeypatch, here, why):
+    monkeypatch.setattr(tensorrt, "_capability", lambda _device: here)
+    for offer in (RTX, FULL):
+        with pytest.raises(EngineBuildError, match=why):
+            offer.build().build(toy, PROFILE, here, tmp_path, silent)
+
+
+@needs_rtx
+def test_the_library_says_in_its_own_words_what_it_cannot_read(toy, tmp_path):
+    class Torn(ToyNetwork):
+        def onnx(self) -> Path:
+            path = tmp_path / "torn.onnx"
+            path.write_bytes(toy.onnx().read_bytes()[:500])
+            return path
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(EngineBuildError, match=r"TensorRT-RTX cannot build .* the builder says: .*parse"):
+        RTX.build().build(Torn(tmp_path, Precision.FLOAT16), PROFILE, "sm89", out, silent)
+    assert list(out.iterdir()) == []
+
+
+@needs_rtx
+def test_a_builder_that_takes_too_much_memory_is_ended(toy, tmp_path):
+    with pytest.raises(EngineBuildError, match=r"more than the 0\.1 GB of memory that it may take"):
+        TensorRt(tensorrt.RTX, limit_bytes=60_000_000).build(toy, PROFILE, "sm89", tmp_path, silent)
+    assert list(tmp_path.iterdir()) == []
+    assert not _children()
+
+
+@needs_rtx
+def test_a_build_ends_at_once_when_nobody_wants_it_any_more(toy, tmp_path):
+    class UnwantedError(Exception):
+        pass
+
+    def report(phase, _share):
+        if phase == "Building engine":
+            raise UnwantedError
+
+    with pytest.raises(UnwantedError):
+        RTX.build().build(toy, PROFILE, "sm89", tmp_path, report)
+    assert list(tmp_path.iterdir()) == []
+    assert not _children()
+
+
+def _children() -> list[str]:
+    return [
+        one.name()
+        for one in psutil.Process().children()
+        if any("tensorrt_child" in word for word in one.cmdline())
+    ]
+
+
+@needs_rtx
+def test_a_builder_does_not_outlive_who_asked_for_it():
+    child = "stretto.plugins.compilers.tensorrt_child"
+    order = '{"library": "a_module_that_is_not_there"}'
+    asker = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import sys; sys.argv = []; from {child} import *; import {child} as c; "
+    "c._build = lambda *_: __import__('time').sleep(60); c.main()"], stdin=subprocess.PIPE)
+child.stdin.write(b'{order}\\n'); child.stdin.flush(); print(child.pid, flush=True)
+import time; time.sleep(1.5)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", asker], capture_output=True, text=True, check=True, timeout=60
+    )
+    pid = int(said.stdout)
+    gone, _alive = psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    assert gone or not psutil.pid_exists(pid)
+
+
+def test_it_says_why_an_engine_does_not_run_here(monkeypatch, tmp_path, toy):
+    compiler = RTX.build()
+    assert compiler.target("cpu") == "cpu"
+    assert compiler.unable("sm89", "cpu") == (
+        "TensorRT-RTX engines run on NVIDIA GPUs, and this machine computes on 'cpu'"
+    )
+    (tmp_path / PLAN).write_bytes(b"plan")
+    with pytest.raises(EngineOpenError, match="engines run on NVIDIA GPUs"):
+        compiler.open(tmp_path, toy, PROFILE, "cpu")
+    (tmp_path / PLAN).unlink()
+    with pytest.raises(EngineOpenError, match=f"there is no {PLAN}"):
+        compiler.open(tmp_path, toy, PROFILE, "cpu")
+    monkeypatch.setattr(tensorrt, "_capability", lambda device: "sm86" if device == "cuda" else None)
+    assert compiler.target("cuda") == "sm86"
+    assert compiler.unable("sm86", "cuda") is None
+    assert compiler.unable("sm89", "cuda") == "the engine is built for sm89, and the GPU here is sm86"
+
+
+def test_each_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(tensorrt, "find_spec", lambda _name: None)
+    assert RTX.missing() == "TensorRT-RTX is not installed; `pip install 'stretto[tensorrt-rtx]'` installs it"
+    assert FULL.missing() == "TensorRT is not installed; `pip install 'stretto[tensorrt]'` installs it"
+    monkeypatch.undo()
+    monkeypatch.setattr(tensorrt, "find_spec", lambda _name: object())
+    monkeypatch.setattr(tensorrt.Library, "version", lambda _self: "10.8.0")
+    monkeypatch.setattr(tensorrt, "_has_gpu", lambda: False)
+    assert "builds on the NVIDIA GPU that it builds for, and there is none" in FULL.missing()
+    assert RTX.missing() is None
+    assert FULL.build().version() == "tensorrt 10.8.0"
+    assert FULL.build().targets() == ()
+    assert set(TARGETS) < set(RTX.build().targets())
+
+
+# -- the networks themselves ---------------------------------------------------------------------
+
+SMALL = {
+    "batch": AxisRange(min=1, opt=2, max=4),
+    "height": AxisRange(min=8, opt=8, max=16),
+    "width": AxisRange(min=8, opt=8, max=16),
+    "tokens": AxisRange(min=77, opt=77, max=154),
+}
+
+
+def of(folder: Path) -> LoadedModel:
+    return LoadedModel(
+        spec=ModelSpec(role=Role.BASE, weights=WeightFile(path=str(folder), kind=WeightKind.DIFFUSERS)),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float16).eval(),
+        vae=AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float16).eval(),
+        text_encoders=(), tokenizers=(), scheduler_config={}, options={},
+    )  # fmt: skip
+
+
+def build_all(folder: Path, component: str, into: Path) -> None:
+    """Export once, and build for every target; polygraphy reads the graph."""
+    graph = network(of(folder), Component(component), into)
+    for target in TARGETS:
+        out = into / target
+        out.mkdir()
+        RTX.build().build(graph, SMALL, target, out, silent)
+        assert (out / PLAN).stat().st_size > 100_000
+    told = subprocess.run(
+        [Path(sys.executable).with_name("polygraphy"), "inspect", "model", str(graph.onnx())],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert all(port.name in told.stdout for port in (*graph.inputs, *graph.outputs))
+
+
+@needs_rtx
+def test_a_vae_decoder_is_built_for_three_gpus_and_polygraphy_reads_its_graph(tiny_sd1, tmp_path):
+    build_all(tiny_sd1, "vae_decoder", tmp_path)
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("model", ["tiny_sd1", "tiny_sd2", "tiny_sdxl", "tiny_inpainter", "starter_path"])
+def test_every_network_is_built_for_three_gpus(request, model, component, tmp_path):
+    build_all(request.getfixturevalue(model), component, tmp_path)
