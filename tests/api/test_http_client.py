@@ -35,3 +35,20 @@ def test_a_redirect_does_not_lead_into_the_network(away, host, monkeypatch):
     with pytest.raises(BadRequestError, match="allow_private_downloads"), opened(f"{away.url}/b", {}):
         pass
     assert [path for path, _ in away.asked] == ["/b"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1:{port}/a", "data:,here", "//127.0.0.2:{port}/a",
+        "http://2130706434:{port}/a", "http://0x7f.2:{port}/a", "http://0177.0.0.2:{port}/a", "http://localhost.:{port}/a",
+        "http://[::127.0.0.2]:{port}/a", "http://user:word@127.0.0.1:{port}/a", "http://127.0.0.1:99999/a",
+        "http://127.0.0.1:{port}\\@127.0.0.2/a", "http://169.254.169.254/latest/meta-data/", "http://[fe80::1%25lo]/a",
+    ],
+)  # fmt: skip
+def test_a_redirect_is_checked_as_what_was_asked_for_is(away, target, monkeypatch):
+    away.faults["/b"] = [f"to {target.format(port=away.url.rpartition(':')[2])}"]
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1")
+    with pytest.raises(BadRequestError, match="url: "), opened(f"{away.url}/b", {}):
+        pass
+    assert [path for path, _ in away.asked] == ["/b"]

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import pickle
+import zipfile
+from io import BytesIO
+
 import pytest
 
+from ..client import QUICK
 from ..stand_in import weights
 
 FILE = weights(5000)
@@ -45,12 +50,17 @@ def test_a_file_is_sent_counted_listed_and_removed(still):
     assert (gone.status, gone.details) == (400, ["Unknown engine file/directory lora/a.safetensors"])
 
 
-@pytest.mark.parametrize(
-    "name", ["../a.ckpt", "/a.ckpt", "..\\a.ckpt", ".a.ckpt", "a.py", "a/b.ckpt", "%2e%2e%2fa.ckpt"]
-)
-def test_other_file_names_are_refused(still, name):
-    assert send(still.client, form(name)).status == 400
-    assert list(still.folders.model_folder("lora").iterdir()) == []
+FILE_NAMES = [
+    "../a.ckpt", "/a.ckpt", "..\\a.ckpt", ".a.ckpt", "a.py", "a/b.ckpt", "%2e%2e%2fa.ckpt", "a.ckpt/..", "a.ckpt.exe", "a.ckpt ",
+    "CON|a.ckpt", "a:b.ckpt", "-a.ckpt", "~a.ckpt", "$(a).ckpt", "a;b.ckpt", "ä.ckpt", "\uff0e\uff0e/a.ckpt", "a", ".ckpt",
+    "a.html", "a.svg", "x" * 250 + ".ckpt",
+]  # fmt: skip
+
+
+def test_other_file_names_are_refused(still):
+    for name in FILE_NAMES:
+        assert send(still.client, form(name)).status == 400, name
+        assert list(still.folders.model_folder("lora").iterdir()) == [], name
 
 
 @pytest.mark.parametrize("body", [b"", b"--", b"{}", b"--xyz\r\n", form("a.ckpt", field="other"), form("")])
@@ -65,6 +75,61 @@ def test_content_is_looked_at(still):
     assert "not a whole safetensors file" in answer.details[0]
     assert list(still.folders.model_folder("lora").iterdir()) == []
     assert "Unknown directory" in send(still.client, form("a.ckpt"), "unknown").details[0]
+
+
+class Run:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __reduce__(self):
+        return open, (self.place, "w")
+
+
+def zipped(content: bytes) -> bytes:
+    """What torch.save writes, around any pickle."""
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3")
+    return made.getvalue()
+
+
+def test_nothing_that_is_sent_is_unpickled(still, tmp_path):
+    marker = tmp_path / "it ran"
+    evil = pickle.dumps({"state_dict": Run(str(marker))})
+    pickle.loads(evil)["state_dict"].close()  # noqa: S301  # so it would run
+    marker.unlink()
+    client = still.client
+    for kind in ("checkpoint", "lora"):
+        for name, content in (
+            ("a.ckpt", evil),
+            ("b.pt", evil),
+            ("c.pth", zipped(evil)),
+            ("d.bin", zipped(evil)),
+        ):
+            assert send(client, form(name, content), kind).status in (200, 400)
+    for path in (
+        "checkpoints",
+        "lora",
+        "inversions",
+        "model-options",
+        "installation",
+        "installation/checkpoint",
+    ):
+        assert client.get(f"/api/{path}").status == 200
+    client.post("/api/models", {"name": "evil", "checkpoint": "c.pth", "lora": ["a.ckpt", "b.pt"]})
+    assert client.get("/api/models/evil/status").status == 200
+    for body in (
+        {"model": "evil"},
+        {"model": "a.ckpt"},
+        {"lora": "c.pth"},
+        {"vae": "d.bin"},
+        {"inversion": "b.pt"},
+    ):
+        assert client.post("/api/plan", {**QUICK, **body}).status in (200, 400, 404)
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(
