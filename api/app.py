@@ -22,6 +22,7 @@ from .access import ANYBODY, NO_AUTH, User, grant
 from .auth import COOKIE, cookie_of
 from .conditional import etag_of, settled
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
+from .outages import outage
 from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, request_id
 from .routes import ROUTES
@@ -205,7 +206,8 @@ def _aged(response: bottle.HTTPResponse, max_age_s: int | None) -> bottle.HTTPRe
     return response
 
 
-def _refusal(error: Exception) -> bottle.HTTPResponse:
+def _refusal(raised: Exception) -> bottle.HTTPResponse:
+    error = outage(raised) or raised
     status, title, details = errors_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         named = request_id(bottle.request.environ)

@@ -157,7 +157,7 @@ def _plugins_and_models(place: Place) -> list[Row]:
     from stretto.host.runtime.host import Host
 
     try:
-        settings = place.settings()
+        settings = place.settings(upgrade=False)
     except StrettoError:  # the database has a row of its own
         settings = Settings()
     try:

@@ -58,13 +58,13 @@ def upgrade_command(place: Place, *, yes: bool, as_json: bool) -> None:
     from ..migrations import LATEST, migrate, version_of
 
     database = place.database
-    if not place.has_database:
+    if isinstance(database, Path) and not database.is_file():
         raise NotFoundError(f"There is no database {database} yet; the first `stretto serve` makes it")
     with ExitStack() as stack:
         _alone(stack, place)
         found = version_of(database)
         if found < LATEST and not yes:
-            kept = "it is copied first" if isinstance(database, Path) else "no copy is made"
+            kept = "it is copied first" if isinstance(database, Path) else "`stretto db backup` makes a copy"
             click.confirm(
                 f"Bring {database} from schema version {found} to {LATEST} ({kept})?", abort=True, err=True
             )

@@ -21,7 +21,7 @@ GIB = 2**30
 def memory_rows(place: Place) -> list[Row]:
     """Say how models share the device, and whether pictures can be checked."""
     try:
-        settings = place.settings()
+        settings = place.settings(upgrade=False)
     except StrettoError:  # the database has a row of its own
         settings = Settings()
     try:

@@ -47,8 +47,10 @@ class Place:
 
     @property
     def has_database(self) -> bool:
-        """Say whether there is one to open, without one being made."""
-        return not isinstance(self.database, Path) or self.database.is_file()
+        """Say whether there is one to open, without one being made; ConfigurationError when a server does not say."""
+        from ..migrations import version_of
+
+        return self.database.is_file() if isinstance(self.database, Path) else version_of(self.database) > 0
 
     @contextmanager
     def records(self) -> Iterator[Records]:
@@ -58,11 +60,15 @@ class Place:
         with torn_said(self.database), closing(open_database(self.database)) as records:
             yield records
 
-    def settings(self) -> Settings:
-        """Give the settings that the server keeps here, or the defaults where none has run yet."""
+    def settings(self, *, upgrade: bool = True) -> Settings:
+        """Give the settings that the server keeps here, or the defaults where none has run yet.
+
+        Without `upgrade` a database of another schema is left as it is, and the defaults are given.
+        """
+        from ..migrations import LATEST, version_of
         from ..settings_store import SettingsStore
 
-        if not self.has_database:
+        if not self.has_database or not (upgrade or version_of(self.database) == LATEST):
             return Settings()
         with self.records() as records:
             return SettingsStore(records).load()
@@ -92,13 +98,26 @@ def place_options(command: Callable[..., R]) -> Callable[..., R]:
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="Which plugins are taken. [env: STRETTO_PLUGINS; default: ./plugins.toml if there is one]",
     )
+    @click.option(
+        "--engine-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="STRETTO_ENGINE_DIR",
+        help="Where compiled engines are kept, which several data directories may share. "
+        "[env: STRETTO_ENGINE_DIR; default: `engines` in the data directory]",
+    )
     @functools.wraps(command)
     def placed(
-        *args: Any, data_dir: Path | None, url: str | None, plugins_file: Path | None, **kwargs: Any
+        *args: Any,
+        data_dir: Path | None,
+        engine_dir: Path | None,
+        url: str | None,
+        plugins_file: Path | None,
+        **kwargs: Any,
     ) -> R:
         root = data_dir or Path(user_data_dir("stretto", appauthor=False))
+        folders = Folders(root.absolute(), engine_dir and engine_dir.absolute())
         server = server_of(url) if url else None
-        place = Place(folders=Folders(root.absolute()), plugins_file=plugins_file, server=server)
+        place = Place(folders=folders, plugins_file=plugins_file, server=server)
         return command(place, *args, **kwargs)
 
     return placed

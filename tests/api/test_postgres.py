@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import signal
 import subprocess
 import sys
@@ -144,6 +146,23 @@ def test_a_server_that_comes_back_is_used_again(postgres, monkeypatch):
     monkeypatch.setattr(pony_postgres, "QUIET_S", 0.0)
     store.requeue(kept.uuid)
     assert store.waiting() == 1
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_callers_are_told_to_come_again_while_it_is_away(still, postgres):
+    uuid = still.client.post("/api/invoke", QUICK).data["uuid"]
+    postgres.stop()
+    try:
+        for method, path in (("GET", f"/api/invocation/{uuid}"), ("POST", "/api/invoke"), ("GET", "/readyz")):
+            connection = http.client.HTTPConnection("127.0.0.1", still.client.port)
+            connection.request(method, path, body=json.dumps(QUICK))
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5"), answer.read()
+            connection.close()
+    finally:
+        postgres.start()
+    assert still.client.get(f"/api/invocation/{uuid}").data["status"] == "queued"
+    assert still.client.post("/api/invoke", QUICK).status == 200
 
 
 def test_no_writer_waits_for_ever(postgres):

@@ -200,11 +200,17 @@ def test_without_pg_dump_it_is_named(postgres, tmp_path, monkeypatch, capsys):
 def test_every_command_finds_the_server(postgres, monkeypatch, capsys, data_dir):
     url = postgres.new_url()
     for words in (
+        ["doctor"],
+        ["models", "list"],
+        ["db", "status"],
+    ):
+        run([*words, "--database", url])
+        assert version_of(server_of(url)) == 0
+    for words in (
         ["users", "list"],
         ["settings", "--set", "max_queued_invocations=9"],
         ["models", "show", "x"],
         ["models", "list"],
-        ["doctor"],
     ):
         run([*words, "--database", url])
     told = capsys.readouterr()
@@ -223,3 +229,9 @@ def test_the_doctor_tells_a_server_that_is_not_there(tmp_path, monkeypatch, caps
     (row,) = [row for row in json.loads(told) if row["name"] == "database"]
     assert (row["status"], row["needed"]) == ("broken", True)
     assert "s3cret" not in told
+
+
+def test_the_doctor_upgrades_nothing(old_file, capsys):
+    assert run(["doctor", "--json"]) == 0
+    assert version_of(old_file) == 2
+    assert [path.name for path in old_file.parent.glob("*.v*")] == []
