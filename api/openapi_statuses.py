@@ -18,12 +18,13 @@ FILES = "/api/invocation/"
 # (method, path) -> statuses beside those that follow from access, path and body
 OWN: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/readyz"): (503,),
-    ("POST", "/api/login"): (401, 429),
-    ("POST", "/login"): (401, 429),
+    ("POST", "/api/login"): (401, 429, 503),
+    ("POST", "/login"): (401, 429, 503),
     ("POST", "/api/models"): (409,),
     ("PATCH", "/api/models/<name>"): (409,),
     ("POST", "/api/invoke"): (404, 422, 429, 501),
     ("POST", "/api/plan"): (404, 501),
+    ("POST", "/api/models/<name>/tensorrt/<network>"): (429, 501),
     ("POST", "/api/invocation/stop"): (403, 404),
     ("GET", "/api/invocation/<uuid>"): (410,),
     ("DELETE", "/api/invocation/<uuid>"): (409,),
@@ -32,6 +33,7 @@ OWN: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/api/settings"): (409,),
     ("POST", "/api/download"): (409, 429),
     ("POST", "/api/installation/<directory>"): (409,),
+    ("DELETE", "/api/tensorrt/<model>/<type>/<key>"): (409,),
     ("GET", "/api/civitai/<kind>"): (429, 502),
 }
 AGAIN: Shape = {"Retry-After": {"description": "seconds", "schema": WHOLE}}
@@ -59,6 +61,7 @@ def _implied(route: Route) -> Iterator[int]:
     yield HTTPStatus.BAD_REQUEST
     if route.needs is not ANYBODY:
         yield HTTPStatus.UNAUTHORIZED
+        yield HTTPStatus.SERVICE_UNAVAILABLE  # the database is away
     if route.needs.level == "admin":
         yield HTTPStatus.FORBIDDEN
     if "<" in route.path:
