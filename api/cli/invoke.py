@@ -119,7 +119,7 @@ def invoke_command(
             click.echo(json.dumps(plan.to_json(), indent=2))
             return
         finished = _draw(host, plan)
-    plan = dataclasses.replace(plan, notes=finished.notes)
+    plan = dataclasses.replace(plan, notes=finished.notes, acceleration=finished.acceleration)
     images = [_delivered(place.folders.images / name, out) for name in finished.images if name != WITHHELD]
     if as_json:
         click.echo(json.dumps(_summary(finished, plan, images), indent=2))
@@ -189,6 +189,11 @@ def _tell(finished: Finished, plan: Plan, images: list[Path]) -> None:
     click.echo(f"seed     {plan.seed}")
     click.echo(f"model    {plan.model.name or plan.model.path}")
     click.echo(f"seconds  {finished.seconds:.2f}")
+    if plan.acceleration is not None:
+        ran = ", ".join(plan.acceleration.used) or "nothing"
+        click.echo(f"engines  {plan.acceleration.requested} ran {ran}")
+        for why in plan.acceleration.why:
+            click.echo(f"torch    {why}")
     for note in finished.notes:
         click.echo(f"note     {note}")
     click.echo(f"\nTo serve the JSON API:  {own_command()} serve")

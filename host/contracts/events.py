@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .acceleration import Acceleration
+
 __all__ = [
     "EngineBuilt", "Event", "Failed", "Finished", "ModelEvicted", "ModelLoaded", "ModelMoved", "Planned", "Queued", "Started",
     "StepEased", "StepFinished", "StepProgress", "StepStarted",
@@ -123,6 +125,7 @@ class Finished(Event):
     images: tuple[str, ...] = ()
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    acceleration: Acceleration | None = None  # what came of it, where engines were asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,13 @@ def conduct(board: Board, bench: JobBench) -> Finished:
         bench.identify()
     finally:
         bench.publish(bench.meter.measured(bench.job, board.ledger.take(), bench.plan))
-    done = Finished(job=bench.job, images=frame.files, seconds=bench.seconds, notes=bench.plan.notes)
+    done = Finished(
+        job=bench.job,
+        images=frame.files,
+        seconds=bench.seconds,
+        notes=bench.plan.notes,
+        acceleration=bench.plan.acceleration,
+    )
     return bench.stamped(done)
 
 
