@@ -18,6 +18,7 @@ from . import (
     reference,
     settings,
     system,
+    tensorrt,
     users,
 )
 
@@ -38,6 +39,7 @@ ROUTES = (
     *downloads.ROUTES,
     *civitai.ROUTES,
     *installation.ROUTES,
+    *tensorrt.ROUTES,
     *logs.ROUTES,
     *reference.ROUTES,
 )
