@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ from .routing import (
     services_of,
 )
 from .store import PonyJobStore
+from .telemetry import UNROUTED
 
 if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
@@ -81,12 +83,13 @@ def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: 
     services = services_of(host, store, guarded=guarded, seats=seats)
     services.events.start()
     host.listen(services.events.hear)
+    host.listen(services.telemetry.hear)
     app = bottle.Bottle()
     app.install(_Farewell(services))
     app.add_hook("before_request", _enter)
-    app.default_error_handler = _router_error
+    app.default_error_handler = _unrouted(services)
     for route in ROUTES:
-        app.route(route.path, route.method, callback=_callback(route, services))
+        app.route(route.path, route.method, callback=_counted(route, services))
     return app
 
 
@@ -104,13 +107,37 @@ def _enter() -> None:
     environ["PATH_INFO"] = environ["PATH_INFO"].rstrip("/") or "/"
 
 
+def _counted(route: Route, services: Services) -> Callable[..., bottle.HTTPResponse]:
+    answer, count = _callback(route, services), services.telemetry.route(route.method, route.path)
+
+    def counted(**names: str) -> bottle.HTTPResponse:
+        began = time.perf_counter()
+        response = answer(**names)
+        count(response.status_code, time.perf_counter() - began)
+        return response
+
+    return counted
+
+
+def _unrouted(services: Services) -> Callable[[Any], bottle.HTTPResponse]:
+    count = services.telemetry.route(UNROUTED, UNROUTED)
+
+    def refused(error: Any) -> bottle.HTTPResponse:
+        response = _router_error(error)
+        count(response.status_code, 0.0)
+        return response
+
+    return refused
+
+
 def _callback(route: Route, services: Services) -> Callable[..., bottle.HTTPResponse]:
     def answer(**names: str) -> bottle.HTTPResponse:
         try:
             environ = bottle.request.environ
             params = _params(environ.get("QUERY_STRING", ""))
             user = services.auth.caller(environ)
-            grant(route.needs, user)
+            if not route.admits(environ.get("HTTP_AUTHORIZATION", "")):
+                grant(route.needs, user)
             limit = services.host.settings.max_body_bytes
             call = Call(
                 services=services,

@@ -17,11 +17,13 @@ from .auth import Auth
 from .downloads import Downloads
 from .event_log import EventLog
 from .fields import refuse_half_characters
+from .gauges import Watched, watch
 from .history import start_mark
 from .idempotency import Promises
 from .settings_store import SettingsStore
 from .store import PonyJobStore
 from .streams import Streams
+from .telemetry import Telemetry
 from .waiting import WaitingRoom
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Services:
     promises: Promises
     events: EventLog
     streams: Streams
+    telemetry: Telemetry
     # invocations with a greater id are this server's
     before: int
 
@@ -74,17 +77,21 @@ def services_of(host: Host, store: PonyJobStore, *, guarded: bool = False, seats
     """Gather what handlers need around a host and its store; `seats` calls may wait for pictures at once."""
     records = store.records
     events = EventLog(records)
+    streams, telemetry = Streams(events, records), Telemetry()
+    downloads = Downloads(records, host.folders, lambda: host.settings)
+    watch(telemetry, Watched(host=host, store=store, streams=streams, downloads=downloads))
     return Services(
         host=host,
         store=store,
         settings=SettingsStore(records),
         auth=Auth(records, lambda: host.settings.auth),
-        downloads=Downloads(records, host.folders, lambda: host.settings),
+        downloads=downloads,
         guarded=guarded,
         waiting=WaitingRoom(seats),
         promises=Promises(records),
         events=events,
-        streams=Streams(events, records),
+        streams=streams,
+        telemetry=telemetry,
         before=start_mark(records),
     )
 
@@ -189,3 +196,5 @@ class Route:
     handle: Handler
     needs: Access = ANY_USER
     max_body_bytes: int | None = None
+    # whether what is sent as Authorization lets somebody in who is no user of `needs`
+    admits: Callable[[str], bool] = lambda _sent: False

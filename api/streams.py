@@ -43,6 +43,11 @@ class Streams:
             self._open += 1
         return _Stream(self, row, after, previews=previews)
 
+    @property
+    def count(self) -> int:
+        """Say how many are open."""
+        return self._open
+
     def ended(self) -> None:
         """Count one less."""
         with self._lock:

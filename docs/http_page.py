@@ -98,6 +98,7 @@ CONVENTIONS = """
   same body gets the first answer for seven days, after a restart too, and another body 422. A call that was refused
   does not use its key up.
 - An invocation that was deleted is 404, and 410 for who sends `Accept: application/problem+json`.
+- `GET /metrics` is what [Prometheus scrapes](metrics.md).
 - `GET /healthz` is 200 while the server answers; `GET /readyz` while it also takes and runs invocations, or else 503.
 - Answers of 429 and 503 have `Retry-After`, in seconds.
 """

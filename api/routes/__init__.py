@@ -14,11 +14,11 @@ from . import (
     lists,
     login,
     logs,
+    metrics,
     models,
     reference,
     settings,
     system,
-    tensorrt,
     users,
 )
 
@@ -27,6 +27,7 @@ __all__ = ["ROUTES"]
 ROUTES = (
     *system.ROUTES,
     *health.ROUTES,
+    *metrics.ROUTES,
     *login.ROUTES,
     *users.ROUTES,
     *invocations.ROUTES,
@@ -39,7 +40,6 @@ ROUTES = (
     *downloads.ROUTES,
     *civitai.ROUTES,
     *installation.ROUTES,
-    *tensorrt.ROUTES,
     *logs.ROUTES,
     *reference.ROUTES,
 )

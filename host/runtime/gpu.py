@@ -1,14 +1,11 @@
-"""What the graphics card is and does, by NVML, in the contract's shape; None where there is none."""
+"""What the graphics card is doing, by NVML, in the contract's shape; None where there is none."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-__all__ = ["compute_capability", "gpu_snapshot"]
-
-T = TypeVar("T")
+__all__ = ["gpu_snapshot"]
 
 _MIB = 2**20
 
@@ -18,15 +15,6 @@ def gpu_snapshot() -> dict[str, object] | None:
 
     The card is the first that CUDA_VISIBLE_DEVICES leaves visible; None without driver or card.
     """
-    return _asked(_read)
-
-
-def compute_capability() -> tuple[int, int] | None:
-    """Read the card's compute capability, (8, 9) for sm89; None without driver or card."""
-    return _asked(lambda nvml, card: tuple(nvml.nvmlDeviceGetCudaComputeCapability(card)))
-
-
-def _asked(read: Callable[[Any, Any], T]) -> T | None:
     import pynvml
 
     try:
@@ -34,7 +22,7 @@ def _asked(read: Callable[[Any, Any], T]) -> T | None:
     except pynvml.NVMLError:
         return None
     try:
-        return read(pynvml, _visible_card(pynvml))
+        return _read(pynvml, _visible_card(pynvml))
     except pynvml.NVMLError:
         return None
     finally:
