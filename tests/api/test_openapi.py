@@ -37,6 +37,32 @@ def test_document_is_valid_and_has_every_route(still: Still) -> None:
     assert set(still.host.offers("controlnets")) == set(schemas["ControlNet"]["anyOf"][0]["enum"])
 
 
+def test_every_answer_is_typed(still: Still) -> None:
+    document = still.client.get("/api/openapi.json").json
+    untyped = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            content = operation["responses"]["200"]["content"]
+            shapes = [one["schema"] for one in content.values()]
+            shapes += [shape["properties"]["data"] for shape in shapes if "properties" in shape]
+            untyped += [f"{method} {path}" for shape in shapes if not shape]
+    assert untyped == []
+
+
+def test_500_is_in_no_call_and_every_error_is_told_of(still: Still) -> None:
+    document = still.client.get("/api/openapi.json").json
+    shared = document["components"]["responses"]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            answers = operation["responses"]
+            assert "500" not in answers, path
+            errors = [one["$ref"].rpartition("/")[2] for one in answers.values() if "$ref" in one]
+            assert "Error400" in errors, path
+            assert all(shared[name]["description"] and shared[name]["x-problem-types"] for name in errors), (
+                path
+            )
+
+
 @pytest.mark.parametrize(
     ("body", "fits"),
     [
