@@ -123,6 +123,12 @@ class DownloadRows:
             chosen = entity.select() if user_id is None else entity.select(user_id=user_id)
             return [_download(row) for row in chosen.order_by(entity.id)[:]]
 
+    def counts(self) -> dict[str, int]:
+        """Give how many downloads there are since the start, by status."""
+        with db_session:
+            rows = self._records.database.select("SELECT status, COUNT(*) FROM download GROUP BY status")
+        return {status: int(number) for status, number in rows}
+
 
 def _download(row: Any) -> Download:
     return Download(**{name: getattr(row, name) for name in Download.__dataclass_fields__})

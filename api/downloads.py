@@ -152,8 +152,10 @@ class Downloads:
 
     def counts(self) -> DownloadCounts:
         """Count everybody's."""
-        states = [row.status for row in self._rows.all()]
-        return DownloadCounts(active=states.count(RUNNING), queued=states.count(QUEUED), total=len(states))
+        found = self._rows.counts()
+        return DownloadCounts(
+            active=found.get(RUNNING, 0), queued=found.get(QUEUED, 0), total=sum(found.values())
+        )
 
     def wake(self) -> None:
         """Start what may run now: after a download is added or has ended, and when the settings change."""

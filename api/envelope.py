@@ -27,12 +27,18 @@ def json_text(value: object) -> str:
 
 
 def success(
-    params: Mapping[str, Sequence[str]], data_json: str, count: int | None = None, *, in_meta: bool = False
+    params: Mapping[str, Sequence[str]],
+    data_json: str | bytes,
+    count: int | None = None,
+    *,
+    in_meta: bool = False,
 ) -> bytes:
-    """Wrap JSON text, which is spliced in as it stands; with `in_meta`, in both places."""
+    """Wrap JSON (as text or in UTF-8), which is spliced in as it stands; with `in_meta`, in both places."""
+    data = data_json if isinstance(data_json, bytes) else data_json.encode()
     counted = "" if count is None else f', "count": {count:d}'
-    twice = f', "data": {data_json}' if in_meta else ""
-    return f'{{"meta": {{"params": {json_text(params)}{counted}{twice}}}, "data": {data_json}}}'.encode()
+    twice = b', "data": %b' % data if in_meta else b""
+    said = f'{{"meta": {{"params": {json_text(params)}{counted}'.encode()
+    return b'%b%b}, "data": %b}' % (said, twice, data)
 
 
 def failure(status: int, title: str, details: Sequence[str]) -> bytes:

@@ -148,7 +148,7 @@ class LoopChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         """Join the server's sockets."""
         super().add_channel(map)
         if (loop := getattr(self.server, "events", None)) is not None:
-            self.requests = []  # which Waitress sets a moment later
+            self.requests: list[Any] = []  # which Waitress sets a moment later
             loop.look(self)
 
     def del_channel(self, map: Any = None) -> None:  # noqa: A002  # Waitress' name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from stretto.host.errors import NotFoundError, StateConflictError
 from .entities import Records
 from .envelope import iso_local, json_text
 from .listing import Column, Listing
+from .turnstile import Turnstile
 
 __all__ = [
     "HISTORY_COLUMNS",
@@ -46,6 +48,8 @@ HISTORY_COLUMNS = {
 # kept by triggers, as counting reads every row
 COUNT_ALL = "SELECT COALESCE((SELECT number FROM invocation_count WHERE user_id = $user), 0)"
 DEFAULT_ORDER = "ORDER BY started NULLS FIRST, id"  # an index has it so
+FEW = 20  # rows, which threads read side by side
+_TURNSTILE = Turnstile()
 ROW = "id, uuid, user_id, status, started, finished, total, images, error"
 
 
@@ -128,13 +132,14 @@ def active(records: Records) -> InvocationRow | None:
     return _row(rows[0]) if rows else None
 
 
-def history(records: Records, listing: Listing, user_id: int | None) -> tuple[str, int]:
-    """Give a page of a user's history (None: everybody's) as a JSON list, and the number of all that match."""
+def history(records: Records, listing: Listing, user_id: int | None) -> tuple[bytes, int]:
+    """Give a page of a user's history (None: everybody's) as a JSON list in UTF-8, and the number of all that match."""
     where = f"WHERE {'TRUE' if user_id is None else 'user_id = $user'}{listing.where}"
     values = {**listing.values, "user": user_id, "limit": listing.limit, "offset": listing.offset}
-    with db_session:
+    plan = records.dialect.unread.format(sql="plan")
+    with _TURNSTILE.turn() if listing.limit > FEW else nullcontext(), db_session:
         rows = records.database.select(
-            f"SELECT {DURATION} AS duration, error, uuid, outputs, plan, started, user_id "  # noqa: S608  # only Column.sql
+            f"SELECT {DURATION} AS duration, error, uuid, outputs, {plan} AS plan, started, user_id "  # noqa: S608  # only Column.sql
             f"FROM invocation {where} {listing.order or DEFAULT_ORDER} LIMIT $limit OFFSET $offset",
             {},
             values,
@@ -145,7 +150,7 @@ def history(records: Records, listing: Listing, user_id: int | None) -> tuple[st
             whole = user_id is not None and not listing.where
             counting = COUNT_ALL if whole else f"SELECT COUNT(*) FROM invocation {where}"  # noqa: S608  # the same
             count = int(records.database.select(counting, {}, values)[0])
-    return f"[{', '.join([_history_json(row) for row in rows])}]", count
+    return b"[%b]" % b", ".join([_history_json(row) for row in rows]), count
 
 
 def remove(records: Records, uuid: str) -> None:
@@ -188,11 +193,12 @@ def _row(row: Sequence[Any]) -> InvocationRow:
     )
 
 
-def _history_json(row: Sequence[Any]) -> str:
+def _history_json(row: Sequence[Any]) -> bytes:
     duration, error, uuid, outputs, plan, started, user_id = row
     said = "null" if error is None else json_text(error)
-    return (
+    before = (
         f'{{"type": "DiffusionInvocation", "attributes": {{"duration": {duration!r}, '
-        f'"error": {said}, "id": {json_text(uuid)}, "outputs": {outputs}, "plan": {plan}, '
-        f'"started": "{iso_local(started)}", "user_id": {user_id}}}}}'
+        f'"error": {said}, "id": {json_text(uuid)}, "outputs": {outputs}, "plan": '
     )
+    after = f', "started": "{iso_local(started)}", "user_id": {user_id}}}}}'
+    return b"%b%b%b" % (before.encode(), plan if isinstance(plan, bytes) else plan.encode(), after.encode())

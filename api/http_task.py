@@ -16,6 +16,8 @@ RARE = {"Connection", "Date", "Server"}  # headers by which Waitress writes othe
 class HttpTask(WSGITask):  # type: ignore[misc]  # waitress has no types
     """One request; an answer of known length over a connection that stays goes the short way, all others Waitress'."""
 
+    wrote_header: bool = False
+
     def build_response_header(self) -> bytes:
         """Write the status line and the headers, which come in the order of their names."""
         headers = [(_capitalized(name), value) for name, value in self.response_headers]

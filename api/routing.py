@@ -151,9 +151,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class JsonReply:
-    """JSON text for `data`, sent as it stands."""
+    """JSON for `data`, as text or in UTF-8, sent as it stands."""
 
-    text: str
+    text: str | bytes
     count: int | None = None
 
 

@@ -28,7 +28,7 @@ def list_history(call: Call) -> Reply:
 
 def show_history(call: Call) -> Reply:
     """Give one invocation as a list of one."""
-    listing, uuid = Listing(), call.names["uuid"]
+    listing, uuid = Listing(limit=2), call.names["uuid"]  # of which there is one, or none
     listing.where = f" AND uuid = {listing.bind(uuid)}"
     text, count = history(call.services.store.records, listing, call.user.scope)
     if count == 0:

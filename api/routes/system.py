@@ -8,9 +8,12 @@ from dataclasses import asdict
 from stretto.host.runtime.gpu import gpu_snapshot
 
 from ..history import counts
+from ..recent import Recent
 from ..routing import Call, Data, Reply, Route
 
 __all__ = ["ROUTES"]
+
+GPU = Recent(gpu_snapshot, age_s=0.5)  # NVML takes a while, most of all where there is no card
 
 
 def show_status(call: Call) -> Reply:
@@ -24,7 +27,7 @@ def show_status(call: Call) -> Reply:
                 "downloads": asdict(downloads),
                 "invocations": {"active": jobs.processing > 0, "queued": jobs.queued, "total": jobs.total},
             },
-            "gpu": gpu_snapshot(),
+            "gpu": GPU(),
             "version": services.host.version,
             "uptime": round(time.monotonic() - services.started, 6),
         }
