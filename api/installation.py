@@ -161,6 +161,8 @@ def _make(place: Path) -> None:
 
 
 def _folders_of(folders: Folders, kind: str) -> list[Path]:
+    if kind == "tensorrt":
+        return [folders.engines]
     if kind in OTHERS:
         return [folders.root / kind]
     return [folders.model_folder(kind), *Places(folders).of(kind)]

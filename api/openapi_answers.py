@@ -95,7 +95,28 @@ ENGINE = thing(
     supported={"type": "boolean"},
     xl={"type": "boolean"},
     ready={"type": "boolean"},
+    unet_ready={"type": "boolean"},
+    controlled_unet_ready={"type": "boolean"},
+    vae_ready={"type": "boolean"},
+    clip_ready={"type": "boolean"},
     reason=TEXT,
+)
+ADAPTER = thing("*", model=TEXT, weight=NUMBER_OR_NULL)
+STORED_ENGINE = thing(
+    "*",
+    key={"type": "string", "description": "SHA-256 of all that decides what the engine computes"},
+    type={"type": "string", "description": "`unet`, `controlledunet`, `clip`, `vae_decoder`, ..."},
+    model=TEXT,
+    lora=listed(ADAPTER),
+    lycoris=listed(ADAPTER),
+    inversion=listed(TEXT),
+    used={"type": "boolean"},
+    used_by={**listed(TEXT), "description": "the stored models that draw with it"},
+    size={**COUNT, "description": "pixels a side"},
+    bytes=COUNT,
+    compiler=TEXT,
+    target={"type": "string", "description": "what it was built for: `sm89`, `cpu`"},
+    state={"enum": ["verified", "unverified", "quarantined", "damaged"]},
 )
 MODEL_STATUS = thing(
     "*",
@@ -274,6 +295,8 @@ DATA: dict[tuple[str, str], Shape] = {
     ("POST", "/api/installation/<directory>"): ref("FolderEntry"),
     ("POST", "/api/installation/<directory>/move"): NULL,
     ("DELETE", "/api/installation/<directory>/<file>"): NULL,
+    ("GET", "/api/tensorrt"): listed(STORED_ENGINE),
+    ("DELETE", "/api/tensorrt/<model>/<type>/<key>"): NULL,
     ("GET", "/api/logs"): listed(ref("LogLine")),
     ("GET", "/api/announcements"): {**listed({}), "maxItems": 0},
     ("POST", "/api/announcements/snooze"): NULL,

@@ -46,6 +46,7 @@ class Terms:
     auth: bool | None = None
     allow_remote: bool = False
     server: PostgresServer | None = None
+    engine_dir: Path | None = None
 
 
 def serve(
@@ -59,7 +60,7 @@ def serve(
     terms = terms or Terms()
     with ExitStack() as stack:
         stack.enter_context(_locked(data_dir))
-        folders = Folders(data_dir.resolve())
+        folders = Folders(data_dir.resolve(), terms.engine_dir)
         records, settings = _kept(stack, folders, terms)
         open_to_all = terms.allow_remote or is_loopback(address.host)
         if not open_to_all and not settings.auth:

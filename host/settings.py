@@ -94,7 +94,7 @@ class Folders:
     @property
     def engines(self) -> Path:
         """Compiled engines by the digest of their key."""
-        return self.engine_dir or self.root / "cache" / "engines"
+        return self.engine_dir or self.root / "engines"
 
     def model_folder(self, kind: str) -> Path:
         """Give the folder of one of MODEL_FOLDERS."""

@@ -27,9 +27,7 @@ def held(
     """
     folder = root / LOCKS
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(
-        folder / f"{digest}.lock", timeout=-1 if timeout_s is None else timeout_s, thread_local=False
-    )
+    lock = FileLock(folder / f".{digest}", timeout=-1 if timeout_s is None else timeout_s, thread_local=False)
     try:
         lock.acquire(poll_interval=_POLL_S, cancel_check=cancelled)
     except Timeout as error:

@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from .archive import export_engines, import_engines
 from .contents import Contents
 from .faults import BusyError, CacheError, UnknownEngineError, UnreadableError
 from .keys import EngineKey
 from .locks import held
 from .manifest import MANIFEST, About, FileDigest, Manifest, Source, State, read_manifest
 from .peak import peak_memory
+from .pruning import prunable
 
 __all__ = [
     "About",
@@ -173,6 +175,35 @@ class EngineStore:
             return self._opened(digest, anew=True)
         except FileNotFoundError as error:
             raise UnknownEngineError(f"there is no engine {digest}") from error
+
+    def export(self, digests: Sequence[str], archive: Path) -> tuple[StoredEngine, ...]:
+        """Write engines into a new file, to be imported elsewhere; see `export_engines`."""
+        return export_engines(self, digests, archive)
+
+    def import_(self, archive: Path) -> tuple[StoredEngine, ...]:
+        """Take in the engines of such a file that are not here yet, and give those; see `import_engines`."""
+        return import_engines(self, archive)
+
+    def prune(
+        self,
+        older_than_s: float | None = None,
+        max_bytes: int | None = None,
+        orphaned: Callable[[Manifest], bool] | None = None,
+        *,
+        dry: bool = False,
+    ) -> tuple[tuple[StoredEngine, str], ...]:
+        """Remove engines by age, size and lost weights, and give them with the reason; `dry` removes none.
+
+        What another process has in hand stays. `prunable` says which are chosen. Raises OSError.
+        """
+        engines = {engine.digest: engine for engine in self.all()}
+        gone = []
+        for digest, why in prunable(tuple(engines.values()), older_than_s, max_bytes, orphaned).items():
+            with suppress(BusyError, UnknownEngineError):
+                if not dry:
+                    self.remove(digest, timeout_s=0.0)
+                gone.append((engines[digest], why))
+        return tuple(gone)
 
     def sweep(self, ours: str | None = None) -> int:
         """Remove what killed builds have left, and say how many; what is in hand stays, but for `ours`."""

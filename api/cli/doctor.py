@@ -27,9 +27,10 @@ def doctor_command(context: click.Context, place: Place, *, as_json: bool) -> No
     Exit status 1 if something is missing that the first image needs.
     """
     from .checks import examine
+    from .engine_rows import engines_row
     from .memory_rows import memory_rows
 
-    rows = [*examine(place), *memory_rows(place)]
+    rows = [*examine(place), *memory_rows(place), engines_row(place)]
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:

@@ -19,6 +19,10 @@ COMMANDS = {
         "Show how the database stands, bring it to this release's schema, and copy it.",
     ),
     "doctor": ("doctor:doctor_command", "Say what is here, what is not, and how to close each gap."),
+    "engines": (
+        "engines:engines_group",
+        "Show, check, remove, export and import compiled engines; an ENGINE is named by its first digits.",
+    ),
     "invoke": ("invoke:invoke_command", "Draw PROMPT in this process, no server needed."),
     "models": (
         "models:models_group",

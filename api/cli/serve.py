@@ -69,6 +69,7 @@ def serve_command(  # noqa: PLR0913  # one an option
             auth=auth,
             allow_remote=allow_remote,
             server=place.server,
+            engine_dir=place.folders.engine_dir,
         ),
         tell=click.echo,
     )

@@ -19,6 +19,7 @@ from . import (
     reference,
     settings,
     system,
+    tensorrt,
     users,
 )
 
@@ -40,6 +41,7 @@ ROUTES = (
     *downloads.ROUTES,
     *civitai.ROUTES,
     *installation.ROUTES,
+    *tensorrt.ROUTES,
     *logs.ROUTES,
     *reference.ROUTES,
 )

@@ -1,11 +1,14 @@
-"""What the graphics card is doing, by NVML, in the contract's shape; None where there is none."""
+"""What the graphics card is and does, by NVML, in the contract's shape; None where there is none."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-__all__ = ["gpu_snapshot"]
+__all__ = ["compute_capability", "gpu_snapshot"]
+
+T = TypeVar("T")
 
 _MIB = 2**20
 
@@ -15,6 +18,15 @@ def gpu_snapshot() -> dict[str, object] | None:
 
     The card is the first that CUDA_VISIBLE_DEVICES leaves visible; None without driver or card.
     """
+    return _asked(_read)
+
+
+def compute_capability() -> tuple[int, int] | None:
+    """Read the card's compute capability, (8, 9) for sm89; None without driver or card."""
+    return _asked(lambda nvml, card: tuple(nvml.nvmlDeviceGetCudaComputeCapability(card)))
+
+
+def _asked(read: Callable[[Any, Any], T]) -> T | None:
     import pynvml
 
     try:
@@ -22,7 +34,7 @@ def gpu_snapshot() -> dict[str, object] | None:
     except pynvml.NVMLError:
         return None
     try:
-        return _read(pynvml, _visible_card(pynvml))
+        return read(pynvml, _visible_card(pynvml))
     except pynvml.NVMLError:
         return None
     finally:

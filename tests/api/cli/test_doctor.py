@@ -18,6 +18,7 @@ from stretto.host.testing.safety import make_tiny_safety_checker
 ROWS = {
     "python", "torch", "device", "dtype", "nvml", "onnxruntime", "tensorrt", "plugins", "model",
     "model folders", "database", "disk", "memory", "safety checker",
+    "engines",
 }  # fmt: skip
 
 
