@@ -23,6 +23,7 @@ from .graph_ports import network_of, ports
 from .graph_samples import drawn
 from .graph_weights import converted, merge_beside, precision_of
 from .onnx_export import export
+from .onnx_running import outputs_of
 from .parity import BOUNDS, compare, worst
 
 __all__ = ["Graph", "check", "network", "present"]
@@ -109,13 +110,11 @@ class Graph:
 
 def check(graph: Graph, sizes: Sequence[Mapping[str, int]]) -> ParityReport:
     """Compare the exported ONNX on ONNX Runtime (CPU) with torch at each of `sizes`, lengths of the axes by name."""
-    from .onnx_running import outputs_of
-
-    path, found = graph.onnx(), []
-    module = graph.module()
-    for seed, axes in enumerate(sizes):
-        inputs = graph.sample(axes, seed)
-        with torch.no_grad():
+    calls = [graph.sample(axes, seed) for seed, axes in enumerate(sizes)]
+    given = outputs_of(graph.onnx(), calls, widen=graph.precision is Precision.BFLOAT16)
+    module, found = graph.module(), []
+    for inputs, outputs in zip(calls, given, strict=True):
+        with torch.inference_mode():
             expected = module(*inputs.values())
-        found.append(compare(expected, outputs_of(path, inputs), BOUNDS[graph.precision]))
+        found.append(compare(expected, outputs, BOUNDS[graph.precision]))
     return worst(found)

@@ -57,6 +57,7 @@ def export(
         ) from error
     assert program is not None  # noqa: S101 - with dynamo=True and no file there is one
     _name_axes(component, program.model.graph, ports)
+    _say_types(program.model.graph)
     large = sum(parameter.nbytes for parameter in module.parameters()) > WHOLE_BYTES
     program.save(path, external_data=large)
     if not large:
@@ -106,6 +107,23 @@ def _name_axes(component: Component, graph: Any, ports: tuple[Sequence[Port], Se
         *zip(ports[1], graph.outputs, strict=True),
     ):
         value.shape = onnx_ir.Shape([_identifier(word) for word in port.shape])
+
+
+def _say_types(graph: Any) -> None:
+    """Put casts to a type for casts to that of another value, which few libraries read."""
+    import onnx_ir
+
+    for node in [node for node in graph if node.op_type == "CastLike"]:
+        cast = onnx_ir.node("Cast", [node.inputs[0]], attributes={"to": int(_type_of(node.inputs[1]))})
+        cast.outputs[0].dtype, cast.outputs[0].shape = _type_of(node.inputs[1]), node.outputs[0].shape
+        onnx_ir.convenience.replace_nodes_and_values(graph, node, [node], [cast], node.outputs, cast.outputs)
+
+
+def _type_of(value: Any) -> Any:
+    """Give a value's type; one that is not told is that of what it was made of, as of a reshaped one."""
+    while value.dtype is None:
+        value = value.producer().inputs[0]
+    return value.dtype
 
 
 def _values(graph: Any) -> Iterator[Any]:
