@@ -36,9 +36,13 @@ INVOCATION = {
         rate={"type": ["number", "null"], "description": "steps a second"},
         images={"type": ["array", "null"], "items": TEXT},
         message={"type": "string", "description": "what failed"},
-        metadata=thing("*", task=TEXT, remaining={**NUMBER_OR_NULL, "description": "seconds"}),
+        metadata=thing(
+            task=TEXT,
+            remaining={**NUMBER_OR_NULL, "description": "seconds"},
+            tensorrt_build=thing("*", model=TEXT, network=TEXT),
+        ),
     ),
-    "description": "Queued it has two keys, failed three, and nine else.",
+    "description": "Queued it has two keys, failed three, and nine else. Builds of engines have `metadata`, too.",
 }
 STATUS = thing(
     "*",
@@ -253,6 +257,7 @@ DATA: dict[tuple[str, str], Shape] = {
     ("GET", "/api/invocation"): listed(ref("Invocation")),
     ("GET", "/api/invocation/<uuid>"): ref("Invocation"),
     ("POST", "/api/invocation/stop"): NULL,
+    ("POST", "/api/models/<name>/tensorrt/<network>"): ref("Invocation"),
     ("DELETE", "/api/invocation/<uuid>"): NULL,
     ("DELETE", "/api/invocation-history/<uuid>"): NULL,
     ("GET", "/api/invocation-history"): HISTORIES,

@@ -147,6 +147,7 @@ BODIES = {
     ("POST", "/api/invoke"): ref("InvocationRequest"),
     ("POST", "/api/plan"): ref("InvocationRequest"),
     ("POST", "/api/invocation/stop"): thing(uuid=TEXT),
+    ("POST", "/api/models/<name>/tensorrt/<network>"): thing(acceleration={"type": ["string", "null"]}),
     ("POST", "/api/settings"): ref("Settings"),
     ("POST", "/api/download"): ref("DownloadForm"),
     ("POST", "/api/download/cancel"): thing("url", url=TEXT),
@@ -237,4 +238,7 @@ OWN = {
         _query("search", TEXT, "a part of the line"),
     ],
     ("POST", "/api/invocation/stop"): [_query("uuid", TEXT, "which one, if the body does not say")],
+    ("POST", "/api/models/<name>/tensorrt/<network>"): [
+        _query("acceleration", TEXT, "by which compiler, if the body does not say")
+    ],
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .engine_builds import build_command
 from .options import Place, as_json, place_options
 from .tables import table
 
@@ -36,15 +37,18 @@ HEADS = (
     "remarks",
 )
 EMPTY = (
-    "There are no engines in {folder}. Invoking with acceleration and build_tensorrt builds them, and "
-    "`stretto engines import` takes in what was built elsewhere."
+    "There are no engines in {folder}. `stretto engines build` builds them, and so does invoking with acceleration and "
+    "build_tensorrt; `stretto engines import` takes in what was built elsewhere."
 )
 digests = click.argument("engines", metavar="[ENGINE]...", nargs=-1)
 
 
 @click.group("engines")
 def engines_group() -> None:
-    """Show, check, remove, export and import compiled engines; an ENGINE is named by its first digits."""
+    """Build, show, check, remove, export and import compiled engines; an ENGINE is named by its first digits."""
+
+
+engines_group.add_command(build_command)
 
 
 class Measured(click.ParamType[float]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     civitai,
     downloads,
+    engine_builds,
     events,
     files,
     health,
@@ -42,6 +43,7 @@ ROUTES = (
     *civitai.ROUTES,
     *installation.ROUTES,
     *tensorrt.ROUTES,
+    *engine_builds.ROUTES,
     *logs.ROUTES,
     *reference.ROUTES,
 )

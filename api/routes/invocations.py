@@ -15,6 +15,7 @@ from stretto.host.errors import (
 )
 
 from ..access import users_may
+from ..engine_builds import builds_of_user, described_build, find_build, forget_build
 from ..fields import shown
 from ..history import InvocationRow, active, deleted, find, remove, since
 from ..idempotency import KEY, Key, digest_of
@@ -90,15 +91,19 @@ def _awaited(services: Services, uuid: str) -> dict[str, object]:
 
 
 def list_invocations(call: Call) -> Reply:
-    """Give the caller's invocations since the server started, and those that it took over."""
+    """Give the caller's invocations since the server started, those that it took over, and builds of engines."""
     services = call.services
     rows = since(services.store.records, services.before, call.user.id)
-    return Data([described(row, services.host.progress(row.uuid)) for row in rows])
+    drawn = [described(row, services.host.progress(row.uuid)) for row in rows]
+    return Data([*drawn, *builds_of_user(services.host, call.user.id)])
 
 
 def show_invocation(call: Call) -> Reply:
     """Say how far an invocation is."""
     services = call.services
+    build = find_build(services.host, call.names["uuid"], call.user.scope)
+    if build is not None:
+        return Data(described_build(build, services.host.progress(build.uuid)))
     row = found(call, call.names["uuid"])
     return Data(described(row, services.host.progress(row.uuid)))
 
@@ -124,6 +129,9 @@ def stop_invocation(call: Call) -> Reply:
         return Data(None)
     if not isinstance(uuid, str):
         raise NotFoundError(f"No invocation matching UUID {shown(uuid)}")
+    if find_build(services.host, uuid, call.user.scope) is not None:
+        services.host.builds.stop(uuid)
+        return Data(None)
     find(services.store.records, uuid, call.user.scope)
     services.host.stop(uuid)
     return Data(None)
@@ -147,6 +155,9 @@ def _stop_active(call: Call) -> None:
 def delete_invocation(call: Call) -> Reply:
     """Stop an invocation if it is not over, and delete its row and pictures."""
     services, uuid = call.services, call.names["uuid"]
+    if find_build(services.host, uuid, call.user.scope) is not None:
+        forget_build(services.host, uuid)
+        return Data(None)
     try:
         row = find(services.store.records, uuid, call.user.scope)
     except NotFoundError as error:
