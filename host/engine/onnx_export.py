@@ -58,9 +58,11 @@ def export(
     assert program is not None  # noqa: S101 - with dynamo=True and no file there is one
     _name_axes(component, program.model.graph, ports)
     _say_types(program.model.graph)
-    large = sum(parameter.nbytes for parameter in module.parameters()) > WHOLE_BYTES
+    weights = tuple(module.parameters())
+    large = sum(weight.nbytes for weight in weights) > WHOLE_BYTES
     program.save(path, external_data=large)
-    if not large:
+    # constants are folded by NumPy, which has no bfloat16
+    if not large and all(weight.dtype is not torch.bfloat16 for weight in weights):
         _clean(path)
 
 
@@ -140,11 +142,25 @@ def _clean(path: Path) -> None:
     """Fold constants and leave out what nothing reads, by Polygraphy and ONNX GraphSurgeon."""
     import onnx
     from polygraphy.backend.onnx import fold_constants
-    from polygraphy.logger import G_LOGGER
 
-    with G_LOGGER.verbosity(G_LOGGER.ERROR):
+    with _without_remarks():
         folded = fold_constants(onnx.load(path), allow_onnxruntime_shape_inference=False)
     onnx.save(folded, path)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Have both libraries print errors alone."""
+    from onnx_graphsurgeon.logger import G_LOGGER as GRAPHSURGEON
+    from polygraphy.logger import G_LOGGER as POLYGRAPHY
+
+    before = GRAPHSURGEON.severity
+    GRAPHSURGEON.severity = GRAPHSURGEON.ERROR
+    try:
+        with POLYGRAPHY.verbosity(POLYGRAPHY.ERROR):
+            yield
+    finally:
+        GRAPHSURGEON.severity = before
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class OnnxRuntime:
         out: Path,
         report: Callable[[str, float | None], None],
     ) -> None:
-        """Move the network's ONNX file and the weights beside it into `out`, once it is seen to open.
+        """Put the network's ONNX file and the weights beside it into `out`, once it is seen to open.
 
         Raises EngineBuildError for an unknown target, and for a graph that ONNX Runtime refuses.
         """
@@ -77,7 +77,7 @@ class OnnxRuntime:
                 f"ONNX Runtime cannot build the {network.component}: {_first_line(error)}"
             ) from error
         for file in (found, *_beside(found)):
-            shutil.move(file, out / (FILE if file == found else file.name))
+            _put(file, out / (FILE if file == found else file.name))
 
     def unable(self, target: str, device: str) -> str | None:
         """Say why an engine for `target` does not run on `device`: another kind of device, or no provider for it."""
@@ -203,6 +203,14 @@ def _session(file: Path, device: str, options: Any) -> Any:
         onnxruntime.preload_dlls()  # those that torch brought along
         provider = (provider, {"device_id": int(index or 0)})
     return onnxruntime.InferenceSession(str(file), options, providers=[provider])
+
+
+def _put(file: Path, place: Path) -> None:
+    """Give a file a second name, which costs nothing on the same disk, or else copy it."""
+    try:
+        place.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def _beside(file: Path) -> list[Path]:
