@@ -35,7 +35,7 @@ PROCESSES ?= 2
 # shuffles them anew.
 ORDER ?= 20261122
 # How many examples of each call `make fuzz` sends in a phase.
-EXAMPLES ?= 200
+EXAMPLES ?= 100
 OUT ?= out
 DRAW = $(BIN)/stretto invoke "$(PROMPT)" --set seed=$(SEED) --out "$(OUT)"
 

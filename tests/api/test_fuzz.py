@@ -1,6 +1,6 @@
 """The whole OpenAPI document under schemathesis, as an administrator and as a stranger: no answer of 500, none undocumented.
 
-`make fuzz` runs the same with FUZZ_EXAMPLES examples a call, and with every phase.
+`make fuzz` runs the same with FUZZ_EXAMPLES examples a call, in every phase and on both databases.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from .stand_in import StandIn, standing_in, weights
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 PHASES = ["examples", "coverage", "fuzzing", "stateful"] if EXAMPLES else ["fuzzing"]
 BOUNDED = 6
+
+if EXAMPLES:
+    pytestmark = pytest.mark.both_databases
 
 
 def filled(still: Still) -> dict[str, str]:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ LITERAL = {
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in DRAWN])
 def test_an_example(kept, tmp_path, name):
-    example = EXAMPLES[name]
+    example = deepcopy(EXAMPLES[name])
     PREPARED.get(name, lambda _client: None)(kept.client)
     status, found = replay(example, kept.client, tmp_path, {TOKEN: kept.client.token})
     assert status == status_of(name)
