@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .contracts.costs import Measured
 from .contracts.engines import (
     AxisRange,
     CompiledNetwork,
@@ -101,6 +102,7 @@ __all__ = [
     "LoadedModel",
     "Loader",
     "LoaderSpec",
+    "Measured",
     "ModelEvicted",
     "ModelLoaded",
     "ModelMoved",

@@ -173,4 +173,17 @@ def test_nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_job(proces
     listed = process.client.get("/api/invocation").data
     assert [entry["uuid"] for entry in listed] == [uuid, waiting]
     assert process.client.get("/api/invocation-history").json["meta"]["count"] == 2
+    told = process.client.get("/metrics").body.decode().splitlines()
+    assert {
+        'stretto_invocations_total{outcome="completed"} 2.0',
+        "stretto_invocation_restarts_total 1.0",
+        "stretto_images_total 2.0",
+        'stretto_stage_duration_seconds_count{stage="diffuse"} 2.0',
+        'stretto_stage_duration_seconds_count{stage="save"} 2.0',
+        'stretto_model_loads_total{model="starter"} 1.0',
+        "stretto_worker_up 1.0",
+    } <= set(told)
+    steps = next(line for line in told if line.startswith("stretto_step_duration_seconds_count"))
+    assert float(steps.partition('{stage="diffuse"} ')[2]) >= 150
+    assert any(line.startswith("stretto_worker_process_cpu_seconds_total ") for line in told)
     process.stop()
