@@ -49,8 +49,15 @@ OPEN = {
     for route in ROUTES
     if route.needs is ANYBODY
 }
-# The queue is not started; and no plugin on this machine does what some parameter asks for.
-LACKING = {("GET /readyz", 503), ("POST /api/invoke", 501), ("POST /api/plan", 501)}
+BUILD = "/api/models/{name}/tensorrt/{network}"
+# The queue is not started; and no plugin on this machine does what some parameter, or the building of engines, asks for.
+LACKING = {
+    ("GET /readyz", 503),
+    ("POST /api/invoke", 501),
+    ("POST /api/plan", 501),
+    (f"POST {BUILD}", 501),
+}
+QUEUEING = {("POST", "/api/invoke"), ("POST", BUILD)}
 PROBLEM = {"Accept": "application/problem+json"}
 
 
@@ -121,8 +128,9 @@ class Fuzz:
     def map_path_parameters(self, _context: Any, path_parameters: dict[str, Any] | None) -> Any:
         """Let half of the paths lead somewhere."""
         made = path_parameters or {}
-        drawn = zlib.crc32(repr(sorted(made.items())).encode())
-        return {**made, **{name: self.known[name] for name in made}} if drawn % 2 else path_parameters
+        if zlib.crc32(repr(sorted(made.items())).encode()) % 2 == 0:
+            return path_parameters
+        return {**made, **{name: self.known[name] for name in made.keys() & self.known.keys()}}
 
     def headers(self) -> dict[str, str]:
         """Send the token, and ask for problem details every other time."""
@@ -145,7 +153,7 @@ class Fuzz:
             self.failures.setdefault(words[:300], case.as_curl_command())
         if status == 200 and case.method != "GET":
             self.mend()
-        if status == 200 and (case.method, case.operation.path) == ("POST", "/api/invoke"):
+        if status == 200 and (case.method, case.operation.path) in QUEUEING:
             self.still.host.stop(json.loads(response.content)["data"]["uuid"])
 
     def _is_guarded(self, case: Any) -> bool:

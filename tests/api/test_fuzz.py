@@ -45,6 +45,9 @@ def filled(still: Still) -> dict[str, str]:
         "file": "a.safetensors",
         "kind": "lora",
         "slug": "not-found",
+        "model": "starter",
+        "network": "unet",
+        "type": "unet",
     }
 
 
