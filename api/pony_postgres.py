@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
-from pony.orm.dbapiprovider import Pool
+from pony.orm.dbapiprovider import Pool, StrConverter
 from pony.orm.dbproviders.postgres import PGPool, PGProvider
 
 from .postgres import WRITERS
@@ -41,8 +41,21 @@ class OnePerThread(PGPool):  # type: ignore[misc]  # Pony has no types
         Pool.release(self, con)
 
 
+class TextConverter(StrConverter):  # type: ignore[misc]  # Pony has no types
+    """Attributes as they will come back: Pony compares what it wrote with what it reads again."""
+
+    def validate(self, val: Any, obj: Any = None) -> Any:
+        """Check a value as Pony does."""
+        return _kept(super().validate(val, obj))
+
+
 class Provider(PGProvider):  # type: ignore[misc]  # Pony has no types
     """PostgreSQL where writers come one after another, and where a text may hold any character."""
+
+    converter_classes = tuple(
+        (kind, TextConverter if kind is str else converter)
+        for kind, converter in PGProvider.converter_classes
+    )
 
     def get_pool(self, *args: Any, **kwargs: Any) -> OnePerThread:
         """Make the pool; the arguments are those of psycopg2.connect."""
@@ -58,11 +71,12 @@ class Provider(PGProvider):  # type: ignore[misc]  # Pony has no types
     def execute(self, cursor: Any, sql: str, arguments: Any = None, returning_id: bool = False) -> Any:
         """Run a statement; U+0000, which PostgreSQL cannot keep, is kept and looked up as U+FFFD."""
         if isinstance(arguments, Mapping):
-            arguments = {
-                name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
-                for name, value in arguments.items()
-            }
+            arguments = {name: _kept(value) for name, value in arguments.items()}
         return super().execute(cursor, sql, arguments, returning_id)
+
+
+def _kept(value: Any) -> Any:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _answers(connection: Any) -> bool:

@@ -165,6 +165,42 @@ def test_callers_are_told_to_come_again_while_it_is_away(still, postgres):
     assert still.client.post("/api/invoke", QUICK).status == 200
 
 
+@pytest.mark.both_databases
+def test_characters_and_numbers_beyond_the_columns_are_no_fault_of_the_server(still):
+    client, large = still.client, 2**63
+    model = {"name": "A b", "checkpoint": "starter", "prompt": "\0", "size": 512}
+    assert client.post("/api/models", model).status == 200
+    assert client.get("/api/models/A%20b").data[0]["attributes"]["prompt"] in ("\0", "\ufffd")
+    assert client.post("/api/models", model).status == 409
+    assert client.delete("/api/models/A%20b").status == 200
+    for path in (
+        "/api/models/%00", "/api/users/%00", "/api/invocation/%00", "/api/invocation-history/%00",
+        f"/api/invocation/{'x' * 999}", f"/api/users/{'x' * 999}",
+    ):  # fmt: skip
+        assert client.get(path).status == 404, path
+    for query in (
+        "filter=id:%00", "ilike=error:%00", "ilike=plan:%00", "ilike=error:%ed%a0%80", "ilike=started:%00", "ilike=error:%5C",
+        "ilike=outputs:1", "ilike=duration:0", f"filter=outputs:{large}", "filter=duration:1e308", "filter=started:9999-01-01",
+        f"limit={large}&offset={large}", "filter=user_id:-1&sort=duration:desc&sort=error",
+    ):  # fmt: skip
+        assert client.get(f"/api/invocation-history?{query}").status == 200, query
+    for query in (
+        f"filter=id:{large}",
+        "ilike=username:%00",
+        "ilike=last_login:2023",
+        "sort=last_login&sort=id:desc",
+    ):
+        assert client.get(f"/api/users?{query}").status == 200, query
+    assert (
+        client.post(
+            "/api/users",
+            {"username": "ann", "new_password": "x\0", "repeat_password": "x\0", "first_name": "\0"},
+        ).status
+        == 200
+    )
+    assert client.post("/api/login", {"username": "ann", "password": "x\0"}).status == 200
+
+
 def test_no_writer_waits_for_ever(postgres):
     url = postgres.new_url().replace("-c%20search", "-c%20lock_timeout%3D100ms%20-c%20search")
     records = open_database(server_of(url))

@@ -85,7 +85,7 @@ def test_a_failed_job_keeps_what_was_noted_in_its_plan(store, records):
     store.claim()
     store.fail(kept.uuid, message="no room", plan=PLAN.with_note("the memory was full"))
     page, _ = history(records, listing_of({}, HISTORY_COLUMNS, records.dialect), 0)
-    assert "the memory was full" in page
+    assert b"the memory was full" in page
     assert find(records, kept.uuid, 0).error == "no room"
 
 
