@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import click
 import stretto.host.errors as errors_module
 from api_page import api_parts
+from engine_faults import fault_parts
 from http_page import http_parts
 from metrics_page import metrics_parts
 from openapi_pages import openapi_document, problem_parts
@@ -69,6 +70,7 @@ def pages() -> dict[str, str]:
         "http.md": _page("The JSON API", *http_parts()),
         "parameters.md": _page("Parameters", *parameter_parts()),
         "problems.md": _page("Problem types", *problem_parts()),
+        "engine-faults.md": _page("What can happen to a compiled engine", *fault_parts()),
         "metrics.md": _page("Metrics", *metrics_parts()),
         "api.md": _page("Every call", *api_parts(document)),
         "openapi.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",

@@ -256,7 +256,7 @@ class EngineStore:
         except UnreadableError as error:
             if error.newer:
                 raise CacheError(
-                    f"an engine {digest[:12]} is there, but {error}; take that release, or set another engine_dir"
+                    f"an engine {digest[:12]} is there, but {error}; take that release, or name another folder with --engine-dir"
                 ) from error
             return None
         return None if found.state is State.DAMAGED else found
