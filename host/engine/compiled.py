@@ -20,7 +20,7 @@ from stretto.trt_cache.store import About, CacheError, EngineStore, Source, Stat
 from ..contracts.acceleration import Acceleration, Build
 from ..contracts.engines import Compiler, Component, ParityReport, Profile
 from ..contracts.events import EngineBuilt
-from ..contracts.models import Precision, WeightFile
+from ..contracts.models import Precision, Role, WeightFile
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
@@ -104,7 +104,7 @@ class Engines:
         engines = []
         for component in wanted(plan, model):
             try:
-                engines.append(self._ready(model, component, asked, plan.size, teller))
+                engines.append(self._ready(model, component, asked, _window_px(plan, model), teller))
             except (EngineBuildError, EngineOpenError, UnsupportedError) as error:
                 teller.torch_did(f"{component}: {error}")
         with swapped(model, engines, Hearing(used=teller.compiled_did, torch_did=teller.torch_did)):
@@ -297,6 +297,12 @@ def wanted(plan: Plan, model: LoadedModel) -> tuple[Component, ...]:
     if over or plan.refiner or any(node.image or node.mask for node in nodes):
         asked.append(Component.VAE_ENCODER)
     return tuple(component for component in asked if component in present(model))
+
+
+def _window_px(plan: Plan, model: LoadedModel) -> int:
+    """Give the side in pixels of the windows that a model draws in."""
+    own = {Role.INPAINTER: plan.inpainter_size, Role.REFINER: plan.refiner_size}
+    return own.get(model.spec.role) or plan.size
 
 
 def _obstacle(model: LoadedModel, plan: Plan) -> str | None:
