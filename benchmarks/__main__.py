@@ -10,17 +10,19 @@ from pathlib import Path
 
 from . import answering, canvases, service
 from .enlarging import enlarging
+from .load import load
 from .models import mini_sd15
 from .report import Row, machine, save, table
 from .server import running
 from .switching import lora_drawing, lora_switch
+from .wrk import require_wrk
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTER = ROOT / "plugins" / "starter" / "model"
 CACHE = ROOT / ".cache" / "benchmarks"
 
 
-GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers")
+GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers", "load")
 
 
 def _started(_out: Path) -> list[Row]:
@@ -59,7 +61,7 @@ def _answers(out: Path) -> list[Row]:
 
 def _measured(groups: Sequence[str]) -> list[Row]:
     measure: dict[str, Callable[[Path], list[Row]]] = dict(
-        zip(GROUPS, (_started, _lora, enlarging, _canvases, _ratios, _answers), strict=True)
+        zip(GROUPS, (_started, _lora, enlarging, _canvases, _ratios, _answers, load), strict=True)
     )
     rows: list[Row] = []
     for name in GROUPS:
@@ -76,7 +78,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="start-up figures only, as --only start")
     parser.add_argument("--only", action="append", choices=GROUPS, help="one group; may be given again")
     options = parser.parse_args()
-    rows = _measured(("start",) if options.quick else options.only or GROUPS)
+    groups = ("start",) if options.quick else options.only or GROUPS
+    if "load" in groups:
+        require_wrk()
+    rows = _measured(groups)
     print(f"{machine()}\n\n{table(rows)}")
     if options.save:
         print(f"\nsaved: {save(rows, ROOT / 'benchmarks' / 'results')}")

@@ -12,21 +12,24 @@ from pathlib import Path
 
 __all__ = ["Row", "machine", "save", "table"]
 
+WHOLE = 1000  # from here on figures are whole numbers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A figure, its bound, and how it was come by; `value` must not exceed `bound`."""
+    """A figure, its bound, and how it was come by; `value` must not exceed `bound`, or fall below it with `least`."""
 
     name: str
     value: float
     bound: float
     unit: str
     detail: str
+    least: bool = False
 
     @property
     def holds(self) -> bool:
         """Say whether the bound is kept."""
-        return self.value <= self.bound
+        return self.value >= self.bound if self.least else self.value <= self.bound
 
 
 def machine() -> str:
@@ -47,11 +50,15 @@ def table(rows: Sequence[Row]) -> str:
     """Draw the rows as a Markdown table."""
     lines = ["| what | measured | bound | holds | how |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.name} | {row.value:.3g} {row.unit} | <= {row.bound:g} {row.unit} "
+        f"| {row.name} | {_figure(row.value)} {row.unit} | {'>=' if row.least else '<='} {row.bound:g} {row.unit} "
         f"| {'yes' if row.holds else '**no**'} | {row.detail} |"
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= WHOLE else f"{value:.3g}"
 
 
 def save(rows: Sequence[Row], folder: Path) -> Path:
