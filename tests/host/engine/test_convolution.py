@@ -142,3 +142,31 @@ def test_names_and_weights_stay(tiny_sd1):
     read_in_place(unet)
     assert {name: value.data_ptr() for name, value in unet.state_dict().items()} == before
     assert isinstance(unet.conv_in, Convolution)
+
+
+def test_borders_are_kept_and_hold_nothing_of_what_was_there(monkeypatch):
+    plain, ours = pair(**KINDS["plain"])
+    for _ in range(2):
+        for size in ((2, 24, 4, 4), (1, 24, 4, 4), (2, 24, 3, 5)):
+            taken = torch.randn(size)
+            with torch.inference_mode():
+                first = ours(taken)
+            assert (first - plain(taken)).abs().max() < 1e-5
+            assert (ours(-taken) - plain(-taken)).abs().max() < 1e-5
+            assert (ours(taken) - first).abs().max() == 0
+    assert len(ours.borders._kept) == 3
+    assert not copy.deepcopy(ours).borders._kept
+    monkeypatch.setattr(convolution, "_SIZES", 3)
+    ours(torch.randn(1, 24, 2, 3))
+    assert len(ours.borders._kept) == 1
+
+
+def test_layers_of_one_network_share_borders():
+    network = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1, stride=stride) for stride in (1, 1, 2)))
+    network.requires_grad_(False)
+    expected = copy.deepcopy(network)
+    read_in_place(network)
+    taken = torch.randn(1, 8, 6, 6)
+    assert (network(taken) - expected(taken)).abs().max() < 1e-5
+    assert len(network[0].borders._kept) == 2
+    assert network[0].borders is network[2].borders
