@@ -67,6 +67,7 @@ class Engines:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._digests = Digests(host.folders.root / "cache" / "sha256.json")
+        self._elsewhere: dict[str, bool] = {}  # targets that are not this machine
         self.store = EngineStore(host.folders.engines)
 
     def listed(self, models: Iterable[StoredModel]) -> list[dict[str, Any]]:
@@ -139,7 +140,7 @@ class Engines:
 
     def _serves(self, engine: StoredEngine, weights: WeightFile, model: StoredModel, size_px: int) -> bool:
         key, about = engine.key, engine.manifest.model
-        if engine.state not in (State.VERIFIED, State.UNVERIFIED) or foreign(key.target):
+        if engine.state not in (State.VERIFIED, State.UNVERIFIED) or self._foreign(key.target):
             return False
         cells = -(-size_px // CELL_PX)
         if any(not span.holds(cells) for name, span in key.axes if name in ("height", "width")):
@@ -153,6 +154,11 @@ class Engines:
             if source.weight
         )
         return wanted == built and self._holds(about, weights, model, key.component)
+
+    def _foreign(self, target: str) -> bool:
+        if target not in self._elsewhere:  # asking the driver takes milliseconds
+            self._elsewhere[target] = foreign(target) is not None
+        return self._elsewhere[target]
 
     def _asked(self, model: StoredModel, kinds: Iterable[str]) -> Iterator[tuple[str, str, float]]:
         rows: Mapping[str, list[dict[str, Any]]] = {
@@ -171,11 +177,13 @@ class Engines:
             asked = self._named(model.parts.vae, "vae") if model.parts.vae else ""
             return [vae.sha256 for vae in vaes] == [asked]
         sources = about.of("model")
-        return bool(sources) and all(self._is_of(source, weights) for source in sources)
+        files = [weights]
+        if weights.parts_from is not None and not component.endswith("unet"):
+            files.append(weights.parts_from)  # where a UNet alone has its VAE and text encoders from
+        return bool(sources) and all(self._is_of(source, files) for source in sources)
 
-    def _is_of(self, source: Source, weights: WeightFile) -> bool:
-        """Say whether a source is these weights, or a folder in them."""
-        files = [weights] if weights.parts_from is None else [weights, weights.parts_from]
+    def _is_of(self, source: Source, files: Iterable[WeightFile]) -> bool:
+        """Say whether a source is one of these weights, or a folder in them."""
         for file in files:
             root, path = Path(file.path), Path(source.path)
             places = [path] if path.is_relative_to(root) else [root, root / path.name]

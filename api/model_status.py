@@ -26,20 +26,23 @@ def status_of(model: StoredModel, host: Host) -> dict[str, Any]:
     parts = model.parts
     inpainter = parts.inpainter or f"{base.stem}-inpainting{base.suffix}"
     refiner = parts.refiner
+    engines = Engines(host)
     bare = replace(model, parts=Parts())  # a refiner is drawn with as it is
     return {
         "model": model.model,
         "refiner": refiner,
         "inpainter": inpainter,
         "tensorrt": {
-            "base": _engines(model.model, model, model.size, host),
-            "inpainter": _engines(inpainter, model, parts.inpainter_size or model.size, host),
-            "refiner": _engines(refiner, bare, parts.refiner_size or model.size, host) if refiner else None,
+            "base": _engines(model.model, model, model.size, host, engines),
+            "inpainter": _engines(inpainter, model, parts.inpainter_size or model.size, host, engines),
+            "refiner": _engines(refiner, bare, parts.refiner_size or model.size, host, engines)
+            if refiner
+            else None,
         },
     }
 
 
-def _engines(name: str, model: StoredModel, size_px: int, host: Host) -> dict[str, Any]:
+def _engines(name: str, model: StoredModel, size_px: int, host: Host, engines: Engines) -> dict[str, Any]:
     try:
         weights = host.resolve_model(name)
     except StrettoError as error:
@@ -47,7 +50,7 @@ def _engines(name: str, model: StoredModel, size_px: int, host: Host) -> dict[st
     xl = weights.family in XL
     if why := _obstacle(host):
         return {"supported": False, "xl": xl, "ready": False, "reason": why}
-    found = Engines(host).ready(weights, model, size_px)
+    found = engines.ready(weights, model, size_px)
     texts = {"text_encoder", "text_encoder_2"} if xl else {"text_encoder"}
     return {
         "supported": True,
