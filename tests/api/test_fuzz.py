@@ -58,7 +58,7 @@ def stand_in():
         yield state
 
 
-@pytest.mark.timeout(3600 if EXAMPLES else 120)
+@pytest.mark.timeout(3600 if EXAMPLES else 180)
 @pytest.mark.parametrize("admin", [True, False], ids=["administrator", "stranger"])
 def test_fuzz(still: Still, stand_in: StandIn, admin: bool, capsys: pytest.CaptureFixture[str]) -> None:
     fuzz = Fuzz(still=still, known=filled(still), civitai_url=stand_in.url, admin=admin)
