@@ -84,8 +84,10 @@ class Cluster:
             *HASTY,
         )
         words = [word for setting in settings for word in ("-c", setting)]
+        # tests that are killed end no fixtures, but what they started with them
+        with_us = ["setpriv", "--pdeathsig", "QUIT"] if shutil.which("setpriv") else []
         self.process = subprocess.Popen(
-            _command("postgres", "-D", str(self.folder / "data"), *words),
+            [*with_us, *_command("postgres", "-D", str(self.folder / "data"), *words)],
             stdout=subprocess.DEVNULL,
             stderr=(self.folder / "log").open("ab"),
             **_as_other_user(),
