@@ -71,6 +71,8 @@ def build_command(
     """
     from stretto.host.runtime.host import Host
 
+    if "model" in dict(assignments):
+        raise click.UsageError("Name the model as MODEL, not with --set.")
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
         rows = _built(host, _builds(place, host, Wish(**wish), {**dict(assignments), "model": model}))

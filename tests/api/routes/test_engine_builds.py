@@ -10,9 +10,17 @@ import pytest
 
 from ..client import Signed, Still
 
+KEEPER = Path(__file__).parent.parent / "keeper.py"
 PATH = "/api/models/mine/tensorrt"
 BY_ONNX = {"acceleration": "onnxruntime"}
 TOLD = {"tensorrt_build": {"model": "mine", "network": "unet"}}
+
+
+@pytest.fixture
+def plugins_file(tmp_path: Path) -> Path:
+    file = tmp_path / "plugins.toml"
+    file.write_text(f'[host]\nautoload = false\npaths = ["{KEEPER}"]\n')
+    return file
 
 
 def keep(still: Still, tiny: Path, **values: Any) -> None:
@@ -96,7 +104,7 @@ def test_what_a_picture_missed_is_built_beside_and_draws_the_next(still: Still, 
     keep(still, tiny_sd1)
     still.host.start()
     client = still.client
-    body = {"model": "mine", "prompt": "a", "num_inference_steps": 2, "seed": 1, **BY_ONNX}
+    body = {"model": "mine", "prompt": "a", "num_inference_steps": 2, "seed": 1, "acceleration": "keeper"}
 
     def drawn() -> dict[str, Any]:
         uuid = client.post("/api/invoke", body).data["uuid"]
@@ -106,7 +114,7 @@ def test_what_a_picture_missed_is_built_beside_and_draws_the_next(still: Still, 
         return record
 
     first = drawn()
-    assert (first["requested"], first["used"]) == ("onnxruntime", [])
+    assert (first["requested"], first["used"]) == ("keeper", [])
     builds = {
         one["metadata"]["tensorrt_build"]["network"]: one["uuid"]
         for one in client.get("/api/invocation").data
@@ -118,6 +126,6 @@ def test_what_a_picture_missed_is_built_beside_and_draws_the_next(still: Still, 
         built = client.wait(uuid, "completed")
         assert (built["images"], built["progress"]) == (["unsaved"], 1)
         assert built["metadata"]["tensorrt_build"]["network"] == network
-    assert drawn() == {"requested": "onnxruntime", "used": ["unet", "vae_decoder"], "why": []}
+    assert drawn() == {"requested": "keeper", "used": ["unet", "vae_decoder"], "why": []}
     assert len(still.host.builds.all()) == len(builds)
     assert [one["state"] for one in client.get("/api/tensorrt").data] == ["verified"] * 2

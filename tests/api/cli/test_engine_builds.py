@@ -1,0 +1,97 @@
+"""`stretto engines build`: for this machine and for others, and what it says of what cannot be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stretto.api.cli.main import run
+from stretto.host.settings import Folders
+from stretto.trt_cache.store import EngineStore, State
+
+KEEPER = Path(__file__).parent.parent / "keeper.py"
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_sd1: Path) -> Folders:
+    monkeypatch.chdir(tmp_path)
+    plugins = tmp_path / "plugins.toml"
+    plugins.write_text(f'[host]\nautoload = false\npaths = ["{KEEPER}"]\n')
+    monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("STRETTO_PLUGINS", str(plugins))
+    found = Folders(tmp_path / "data")
+    shutil.copytree(tiny_sd1, found.model_folder("diffusers") / "tiny")
+    return found
+
+
+def build(*words: str) -> int:
+    return run(["engines", "build", "tiny", "--set", "size=64", "--compiler", "keeper", *words])
+
+
+def rows(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_engines_for_this_machine_are_verified_and_built_once(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build() == 0
+    shown = capsys.readouterr()
+    heads, *lines = shown.out.splitlines()
+    assert heads.split()[:4] == ["COMPONENT", "TARGET", "ENGINE", "STATE"]
+    engines = EngineStore(folders.engines).all()
+    assert [engine.state for engine in engines] == [State.VERIFIED] * 2
+    assert [line.split()[:4] for line in lines] == [
+        [engine.key.component, "cpu", engine.digest[:12], "verified"] for engine in engines
+    ]
+    assert "build the unet of 'tiny' with keeper" in shown.err
+    assert build("--json", "--component", "unet") == 0
+    (row,) = rows(capsys)
+    assert (row["digest"], row["bytes"]) == (engines[0].digest, engines[0].manifest.size_bytes)
+    assert len(EngineStore(folders.engines).all()) == 2
+
+
+def test_engines_for_other_machines_are_told_how_to_get_there_and_one_failure_is_one_row(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    targets = ("--target", "sm89", "--target", "sm120")
+    assert build("--component", "vae_encoder", *targets) == 1
+    shown = capsys.readouterr()
+    (engine,) = EngineStore(folders.engines).all()
+    assert (engine.key.target, engine.state) == ("sm89", State.UNVERIFIED)
+    assert f"engines export engines.tar {engine.digest[:12]}\n" in shown.out
+    assert "verified where it runs (it is for sm89)" in " ".join(shown.out.split())
+    assert shown.err.endswith(
+        "stretto: EngineBuildError: vae_encoder for sm120: keeper cannot build the vae_encoder for 'sm120': "
+        "it keeps none of those\n"
+    )
+    assert run(["engines", "export", "engines.tar", engine.digest[:12]]) == 0
+    shutil.rmtree(folders.engines)
+    assert run(["engines", "import", "engines.tar"]) == 0
+    assert [found.digest for found in EngineStore(folders.engines).all()] == [engine.digest]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--component", "unett"], 2, "no network is called 'unett'; did you mean 'unet'?"),
+        (["--component", "text_encoder_2"], 1, "'keeper' does not compile text_encoder_2; it compiles unet"),
+        (["--component", "inpaint_unet"], 2, "'tiny': there is no inpainting model for it here"),
+        (["--target", "sm8"], 2, "'keeper' does not build for 'sm8'; did you mean 'sm89'?"),
+        (["--compiler", "keep"], 2, "acceleration: "),
+        (["--set", "lora=none.safetensors"], 2, "lora"),
+        (["--set", "model=no"], 2, "MODEL"),
+    ],
+)
+def test_what_is_unknown_is_one_line_before_anything_is_loaded(
+    folders: Folders, capsys: pytest.CaptureFixture[str], words: list[str], status: int, said: str
+) -> None:
+    assert build(*words) == status
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.out == ""
+    assert not folders.engines.exists()
