@@ -135,6 +135,10 @@ def _new_file(target: Path) -> Iterator[Path]:
             os.link(part, target)  # unlike a rename, refuses where somebody else made it meanwhile
         except FileExistsError as error:
             raise taken from error
+        except OSError as error:  # a drive without links, as exFAT is
+            if os.path.lexists(target):
+                raise taken from error
+            part.rename(target)
     finally:
         part.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -149,6 +150,17 @@ def test_no_copy_is_overwritten(filled, tmp_path, data_dir, capsys):
     assert "no copy is overwritten" in capsys.readouterr().err
     assert target.read_text() == "mine"
     assert Path(said(capsys, "backup")["file"]).parent == data_dir / "backups"
+
+
+def test_a_drive_without_links_takes_a_copy(filled, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    target = tmp_path / "copies" / "copy.db"
+    assert said(capsys, "backup", str(target))["bytes"] == target.stat().st_size
+    assert version_of(target) == LATEST
+    assert [path.name for path in target.parent.iterdir()] == ["copy.db"]
 
 
 def test_a_torn_file_leaves_no_copy(data_dir, tmp_path, capsys):
