@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,12 +210,13 @@ class EngineStore:
         count = 0
         for part in self.root.glob(f"{PART}*"):
             digest = part.name.removeprefix(PART).partition("-")[0]
-            if digest == ours:
-                shutil.rmtree(part)
-                count += 1
-                continue
-            with suppress(BusyError), held(self.root, digest, timeout_s=0.0):
-                shutil.rmtree(part, ignore_errors=True)  # another process may sweep as well
+            with (
+                suppress(BusyError),
+                nullcontext() if digest == ours else held(self.root, digest, timeout_s=0.0),
+            ):
+                # Another process may sweep as well, and a killed build's children may still write; what they
+                # leave is for the next time.
+                shutil.rmtree(part, ignore_errors=True)
                 count += 1
         return count
 
