@@ -14,12 +14,16 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.clip.modeling_clip import CLIPTextModelOutput
 
 from ..contracts.engines import CompiledNetwork, Component, Port, Profile
 from ..contracts.protocols import LoadedModel
+from .graph_ports import network_of, text_outputs
 
-__all__ = ["Bound", "Hearing", "Untaken", "lengths", "swapped", "unet_inputs"]
+__all__ = ["TEXTS", "Bound", "Hearing", "Untaken", "lengths", "swapped", "unet_inputs"]
 
+TEXTS = frozenset({Component.TEXT_ENCODER, Component.TEXT_ENCODER_2})
 _UNET_ARGUMENTS = {
     "added_cond_kwargs",
     "down_block_additional_residuals",
@@ -118,6 +122,9 @@ def swapped(model: LoadedModel, engines: Sequence[Bound], hearing: Hearing) -> I
             stack.enter_context(_instead(model.vae, "_decode", _decode(model.vae, decoder)))
         if encoder := tried.get(Component.VAE_ENCODER):
             stack.enter_context(_instead(model.vae, "_encode", _encode(model.vae, encoder)))
+        for component in TEXTS.intersection(tried):
+            reader = network_of(model, component)
+            stack.enter_context(_instead(reader, "forward", _text(reader, tried[component])))
         yield
 
 
@@ -131,15 +138,20 @@ class _Tried:
 
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Give the first output, or None where torch must do it."""
+        outputs = self.all(inputs)
+        return None if outputs is None else outputs[0]
+
+    def all(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...] | None:
+        """Give every output, or None where torch must do it."""
         try:
-            output = self._engine(inputs)[0]
+            outputs = self._engine(inputs)
         except Untaken as why:
             self._hearing.torch_did(str(why))
             return None
         if not self._ran:
             self._ran = True
             self._hearing.used(self._engine.component)
-        return output
+        return outputs
 
 
 def _unet(whole: Callable[..., Any], plain: _Tried | None, controlled: _Tried | None) -> Callable[..., Any]:
@@ -201,6 +213,23 @@ def _encode(vae: Any, engine: _Tried) -> Callable[..., torch.Tensor]:
         return given
 
     return encode
+
+
+def _text(encoder: Any, engine: _Tried) -> Callable[..., Any]:
+    whole, names, dtype = encoder.forward, text_outputs(encoder), encoder.dtype
+
+    def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **more: Any) -> Any:
+        heard = attention_mask is None or bool(attention_mask.all())  # engines know no masks
+        outputs = engine.all({"input_ids": input_ids}) if heard else None
+        if outputs is None:
+            return whole(input_ids, attention_mask, **more)
+        said = {name: tensor.to(dtype, copy=True) for name, tensor in zip(names, outputs, strict=True)}
+        states = tuple(tensor for name, tensor in said.items() if name.startswith("hidden_state_"))
+        kind = CLIPTextModelOutput if "text_embeds" in said else BaseModelOutputWithPooling
+        given = {name: tensor for name, tensor in said.items() if not name.startswith("hidden_state_")}
+        return kind(**given, hidden_states=states if more.get("output_hidden_states") else None)
+
+    return forward
 
 
 @contextmanager

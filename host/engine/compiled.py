@@ -25,7 +25,7 @@ from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
 from ..errors import EngineBuildError, EngineOpenError, UnsupportedError
-from .bound import Bound, Hearing, swapped
+from .bound import TEXTS, Bound, Hearing, swapped
 from .gate import DRAWN_DB, check_engine, drawn_psnr_db
 from .graph_digest import graph_digest
 from .graphs import Graph, network, present
@@ -107,6 +107,7 @@ class Engines:
                 engines.append(self._ready(model, component, asked, _window_px(plan, model), teller))
             except (EngineBuildError, EngineOpenError, UnsupportedError) as error:
                 teller.torch_did(f"{component}: {error}")
+        engines += self._readers(model, asked, plan.size, teller)
         with swapped(model, engines, Hearing(used=teller.compiled_did, torch_did=teller.torch_did)):
             yield
 
@@ -194,6 +195,8 @@ class Engines:
 
         Raises EngineOpenError for one that failed, now or before, or that cannot be opened here.
         """
+        if stored.state is State.DAMAGED:
+            raise EngineOpenError(f"the engine {stored.digest[:12]} is damaged ({stored.why}); build it anew")
         if stored.state is State.QUARANTINED:
             raise EngineOpenError(f"the engine {stored.digest[:12]} failed its check: {_said(stored)}")
         if why := order.compiler.unable(order.key.target, self._device):
@@ -253,6 +256,20 @@ class Engines:
             device=torch.cuda.get_device_name() if self._device.startswith("cuda") else self._device,
             host=self._host.version,
         )
+
+    def _readers(
+        self, model: LoadedModel, asked: Acceleration, size_px: int, teller: Teller
+    ) -> Iterator[Bound]:
+        """Give the text encoders that have engines; they are few of the work, so that none is missed."""
+        spec: CompilerSpec = self._host.offer("compilers", asked.requested)
+        readers = () if spec.missing() else TEXTS.intersection(spec.components, present(model))
+        for component in readers:
+            try:
+                order = self.order(model, component, asked.requested, size_px)
+                if stored := self.store.find(order.key):
+                    yield self.serving(order, model, stored)
+            except (EngineOpenError, UnsupportedError) as error:
+                teller.torch_did(f"{component}: {error}")
 
     def _opened(self, order: Order, stored: StoredEngine) -> Bound:
         if stored.digest not in self._open:

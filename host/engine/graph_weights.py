@@ -40,6 +40,8 @@ def merge_beside(network: Any, component: Component) -> None:
     for name, module in network.named_modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):  # noqa: SLF001 - no public way
             owner: Any = getattr(hook, "__self__", None)
+            if _records(hook):
+                continue
             if not hasattr(owner, "merge"):
                 raise EngineBuildError(
                     f"{component}: something hooked to the layer '{name}' changes what it gives, and cannot be "
@@ -50,11 +52,12 @@ def merge_beside(network: Any, component: Component) -> None:
 
 
 def converted(network: nn.Module, dtype: torch.dtype) -> Any:
-    """Give a copy of a network whose numbers are of another type; its hooks stay behind."""
+    """Give a copy of a network whose numbers are of another type; hooks that change anything stay behind."""
     memory: dict[int, Any] = {}
     for module in network.modules():
         for name in _HOOKS:
-            memory[id(getattr(module, name))] = OrderedDict()
+            hooks = getattr(module, name)
+            memory[id(hooks)] = OrderedDict((key, hook) for key, hook in hooks.items() if _records(hook))
     with torch.inference_mode(mode=False), torch.no_grad():
         # converted one by one, so that there is never a third copy of the weights
         for tensor in _tensors(network):
@@ -63,6 +66,11 @@ def converted(network: nn.Module, dtype: torch.dtype) -> Any:
                 held = nn.Parameter(made, requires_grad=False) if isinstance(tensor, nn.Parameter) else made
                 memory[id(tensor)] = held
         return deepcopy(network, memory)
+
+
+def _records(hook: Any) -> bool:
+    """Say whether a hook is one by which transformers takes down every layer's output, and changes nothing."""
+    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
 
 
 def _tensors(network: nn.Module) -> Iterable[torch.Tensor]:

@@ -31,6 +31,7 @@ class Eager:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.module: Any = graph.module()
         self.batches: list[int] = []
 
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -43,10 +44,6 @@ class Eager:
                 *(inputs[port.name] for port in self.graph.inputs)
             )
         return outputs
-
-    @property
-    def module(self) -> Any:
-        return self.graph.module()
 
     def close(self) -> None:
         pass
@@ -150,6 +147,28 @@ def test_a_vaes_calls_go_to_its_engines(
     for one, other in zip(found, wanted, strict=True):
         assert one.dtype == torch.bfloat16
         assert (one.float() - other.float()).abs().max() < 0.03 * other.float().abs().max()
+
+
+def test_a_text_encoders_calls_go_to_its_engine(
+    model: LoadedModel, hearing: Hearing, heard: list[str], tmp_path: Path
+) -> None:
+    (encoder,) = model.text_encoders
+    graph = network(model, Component.TEXT_ENCODER, tmp_path, Precision.FLOAT32)
+    engine = Eager(graph)
+    profile = {"batch": AxisRange(min=1, opt=2, max=2)}
+    one = Bound(component=Component.TEXT_ENCODER, engine=engine, inputs=graph.inputs, profile=profile)
+    ids = graph.sample({"batch": 1})["input_ids"]
+    with torch.inference_mode():
+        wanted = encoder(ids, output_hidden_states=True)
+        with swapped(model, [one], hearing):
+            found = encoder(ids, output_hidden_states=True)
+            masked = encoder(ids, torch.zeros_like(ids))
+    assert (heard, engine.batches) == (["used text_encoder"], [1])  # the masked call is torch's
+    assert masked.last_hidden_state.shape == found.last_hidden_state.shape
+    assert len(found.hidden_states) == len(wanted.hidden_states)
+    for got, there in zip((found[0], *found.hidden_states), (wanted[0], *wanted.hidden_states), strict=True):
+        assert got.dtype == torch.bfloat16
+        assert (got.float() - there.float()).abs().max() < 0.03 * there.float().abs().max()
 
 
 def test_lengths_are_read_off_scaled_axes(model: LoadedModel, tmp_path: Path) -> None:
