@@ -5,6 +5,7 @@ Members are `<digest>/manifest.json` and `<digest>/engine/...`, plain files alon
 
 from __future__ import annotations
 
+import io
 import shutil
 import tarfile
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ def export_engines(store: EngineStore, digests: Sequence[str], archive: Path) ->
     try:
         with tarfile.open(part, "x:", format=tarfile.PAX_FORMAT) as tar:
             for engine in engines:
-                for name in (MANIFEST, *(f"{ENGINE}/{file}" for file in engine.manifest.files)):
+                _add_manifest(tar, engine)
+                for file in engine.manifest.files:
+                    name = f"{ENGINE}/{file}"
                     tar.add(engine.path / name, f"{engine.digest}/{name}", recursive=False, filter=_plain)
         part.rename(archive)
     except FileNotFoundError as error:
@@ -77,6 +80,14 @@ def _sound(store: EngineStore, digest: str) -> StoredEngine:
     if engine.state is State.DAMAGED:
         raise ArchiveError(f"the engine {digest[:12]} is not exported: {engine.why}")
     return engine
+
+
+def _add_manifest(tar: tarfile.TarFile, engine: StoredEngine) -> None:
+    """Write the manifest without the folders of this machine."""
+    text = engine.manifest.without_places().to_text().encode()
+    member = tarfile.TarInfo(f"{engine.digest}/{MANIFEST}")
+    member.size, member.mtime = len(text), int(engine.manifest.created_at.timestamp())
+    tar.addfile(_plain(member), io.BytesIO(text))
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -140,4 +151,4 @@ def _settled(store: EngineStore, part: Path, manifest: Manifest) -> StoredEngine
     with held(store.root, digest):
         if store.usable(digest) is not None:
             return None
-        return store.settle(part / digest, replace(manifest, state=state, last_used=None))
+        return store.settle(part / digest, replace(manifest.without_places(), state=state, last_used=None))

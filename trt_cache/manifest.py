@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -93,6 +93,11 @@ class Manifest:
         """Say when it was last used, or made."""
         return self.last_used or self.created_at
 
+    def without_places(self) -> Manifest:
+        """Give the same with names instead of paths, which are one machine's own."""
+        sources = [replace(one, path=PurePosixPath(one.path).name) for one in self.model.sources]
+        return replace(self, model=replace(self.model, sources=tuple(sources)))
+
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values."""
         about = self.model
@@ -115,9 +120,13 @@ class Manifest:
             "last_used": None if self.last_used is None else self.last_used.isoformat(),
         }
 
+    def to_text(self) -> str:
+        """Give the text of the file; raises ValueError for numbers that JSON has not."""
+        return json.dumps(self.to_json(), indent=1, allow_nan=False)
+
     def write(self, folder: Path) -> None:
         """Put it into an engine's folder whole, or not at all; raises OSError."""
-        text = json.dumps(self.to_json(), indent=1, allow_nan=False)
+        text = self.to_text()
         descriptor, part = tempfile.mkstemp(dir=folder, prefix=f".{MANIFEST}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shutil
 import tempfile
@@ -115,11 +116,11 @@ class EngineStore:
     def set_parity(self, digest: str, report: Mapping[str, Any] | None, state: State) -> bool:
         """Keep how an engine did against torch, and what it is now; raises UnknownEngineError.
 
-        Where that cannot be written this store alone knows it, as long as it lives, and False is given.
+        Numbers that are none (NaN, infinities) are kept as words. Where that cannot be written this store alone knows it, as long as it lives, and False is given.
         """
         if state is State.DAMAGED:
             raise CacheError("whether an engine is damaged is found by looking, and not written down")
-        found: dict[str, Any] = {"parity": report, "state": state}
+        found: dict[str, Any] = {"parity": report and _finite(report), "state": state}
         try:
             self._changed(digest, **found)
         except OSError:
@@ -333,6 +334,14 @@ class EngineStore:
                 f"'{digest}' is no digest of an engine, which has {_DIGITS} hexadecimal digits"
             )
         return self.root / digest
+
+
+def _finite(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a report without numbers that JSON has not."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in report.items()
+    }
 
 
 def _is_digest(name: str) -> bool:

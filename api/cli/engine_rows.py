@@ -28,7 +28,7 @@ def engines_row(place: Place) -> Row:
     states["unreadable"] = len(unreadable)
     held = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if count)
     size_bytes = sum(engine.manifest.size_bytes for engine in engines)
-    found = f"{store.root}: {f'{held}, {size_bytes / 2**20:.1f} MB' if held else 'empty'}"
+    found = f"{store.root}: {f'{held}, {size_bytes / 10**6:.1f} MB' if held else 'empty'}"
     bad = [engine.digest for engine in engines if engine.state is State.DAMAGED]
     bad += [one.digest for one in unreadable]
     if not bad:

@@ -106,6 +106,15 @@ def test_states_and_uses_are_written_down(store):
         store.set_parity(engine.digest, None, State.DAMAGED)
 
 
+def test_an_engine_that_gives_no_numbers_is_quarantined(store):
+    store.quarantine(
+        put(store).digest, {"max_error": float("nan"), "mean_error": float("inf"), "cosine": 0.5}
+    )
+    found = EngineStore(store.root).find(KEY)
+    assert found.state is State.QUARANTINED
+    assert found.manifest.parity == {"max_error": "nan", "mean_error": "inf", "cosine": 0.5}
+
+
 def test_who_waits_for_another_process_may_stop(store):
     with held(store.root, KEY.digest):
         with pytest.raises(BusyError, match="in the hands of another process"):
@@ -182,6 +191,8 @@ def test_engines_are_carried_to_another_folder(store, tmp_path):
     assert there.find(KEY).state is State.UNVERIFIED  # it has not run there
     assert there.find(second.key).state is State.QUARANTINED
     assert there.find(KEY).manifest.files == store.find(KEY).manifest.files
+    assert str(there.find(KEY).manifest.model.sources[1].path) == "ink.safetensors"  # no folder of ours
+    assert b"/models/" not in archive.read_bytes()
     assert there.import_(archive) == ()  # they are there
     (there.find(KEY).path / "engine" / "engine.plan").unlink()
     assert [engine.digest for engine in there.import_(archive)] == [first.digest]
