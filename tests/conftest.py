@@ -15,7 +15,17 @@ for name in [name for name in os.environ if name.startswith("STRETTO_")]:
     del os.environ[name]
 
 # Set by pytest itself, and by libraries when they are first imported.
-OTHERS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_", "TRITON_", "CUDA_MODULE_LOADING", "QT_", "TF_", "NUMBA_")
+OTHERS = (
+    "PYTEST_",
+    "KMP_",
+    "TORCHINDUCTOR_",
+    "_TORCHINDUCTOR_",
+    "TRITON_",
+    "CUDA_MODULE_LOADING",
+    "QT_",
+    "TF_",
+    "NUMBA_",
+)
 
 
 def _environment() -> dict[str, str]:

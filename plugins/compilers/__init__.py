@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from stretto.host import CompilerSpec, HostView, hookimpl
 
-from . import onnxruntime, tensorrt
+from . import onnxruntime, tensorrt, torch_compile
 
 __all__ = ["register_compilers"]
 
@@ -14,4 +14,4 @@ __all__ = ["register_compilers"]
 @hookimpl
 def register_compilers(host: HostView) -> Iterable[CompilerSpec]:  # noqa: ARG001 - the hook's signature
     """Offer ONNX Runtime, TensorRT, TensorRT-RTX and torch.compile."""
-    return (*onnxruntime.OFFERS, *tensorrt.OFFERS)
+    return (*onnxruntime.OFFERS, *tensorrt.OFFERS, *torch_compile.OFFERS)

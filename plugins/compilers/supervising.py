@@ -24,7 +24,6 @@ from stretto.host.errors import EngineBuildError
 
 __all__ = ["free_bytes", "supervised"]
 
-_CHILD = "stretto.plugins.compilers.tensorrt_child"
 _TICK_S = 0.25  # between two looks at the memory, and at whether the build is still wanted
 _SHARE = 0.9  # of the free memory that a build may take
 _WORDS = 400  # characters of the library's own that are passed on
@@ -35,16 +34,21 @@ Report = Callable[[str, float | None], None]
 
 
 def supervised(
-    order: Mapping[str, Any], environment: Mapping[str, str], report: Report, limit_bytes: int | None = None
+    module: str,
+    order: Mapping[str, Any],
+    report: Report,
+    *,
+    environment: Mapping[str, str] | None = None,
+    limit_bytes: int | None = None,
 ) -> None:
-    """Build what `order` says in another process and wait for it; whatever `report` raises ends it at once.
+    """Have a process that runs `module` do what `order` says; whatever `report` raises ends it at once.
 
     `limit_bytes` is how much memory it may take, nine tenths of what is free if nothing is said. Raises
     EngineBuildError with the library's own words.
     """
     limit = int(free_bytes() * _SHARE) if limit_bytes is None else limit_bytes
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        with _child(order, environment, log) as process:
+        with _child(module, order, environment or {}, log) as process:
             _follow(process, report, limit)
             code = process.wait()
         if code:
@@ -66,10 +70,10 @@ def free_bytes() -> int:
 
 @contextmanager
 def _child(
-    order: Mapping[str, Any], environment: Mapping[str, str], log: IO[str]
+    module: str, order: Mapping[str, Any], environment: Mapping[str, str], log: IO[str]
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(  # noqa: S603 - our own module, by our own Python
-        [sys.executable, "-m", _CHILD],
+        [sys.executable, "-m", module],
         env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OFFERS", "PLAN", "Library", "TensorRt"]
 
+_BUILDER = "stretto.plugins.compilers.tensorrt_child"
 PLAN = "engine.plan"  # the file in an engine's folder
 _TURING = "sm75"
 _OLDEST = 75
@@ -115,7 +116,7 @@ class TensorRt:
         }
         chosen = {"POLYGRAPHY_USE_TENSORRT_RTX": str(int(self.library is RTX))}
         try:
-            supervised(order, chosen, report, self.limit_bytes)
+            supervised(_BUILDER, order, report, environment=chosen, limit_bytes=self.limit_bytes)
         except EngineBuildError as error:
             raise self._failed(network, target, str(error)) from error
 
