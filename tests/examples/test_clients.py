@@ -137,7 +137,8 @@ def test_polling_sees_the_end(server: Process, tmp_path: Path, command: list[str
 
 
 def test_a_full_queue_is_waited_for(server: Process, tmp_path: Path) -> None:
-    busy = server.client.post("/api/invoke", {**QUICK, "num_inference_steps": 900}).data["uuid"]
+    long = {**QUICK, "width": 512, "height": 512, "num_inference_steps": 900}  # minutes
+    busy = server.client.post("/api/invoke", long).data["uuid"]
     server.client.wait(busy, "processing")
     server.client.post("/api/settings", {"max_queued_invocations": 0})
     commands = [param.values[0] for param in CLIENTS if None not in param.values[0]]
