@@ -21,7 +21,7 @@ COMMANDS = {
     "doctor": ("doctor:doctor_command", "Say what is here, what is not, and how to close each gap."),
     "engines": (
         "engines:engines_group",
-        "Show, check, remove, export and import compiled engines; an ENGINE is named by its first digits.",
+        "Build, show, check, remove, export and import compiled engines; an ENGINE is named by its first digits.",
     ),
     "invoke": ("invoke:invoke_command", "Draw PROMPT in this process, no server needed."),
     "models": (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ UNSEEN = ("HEAD", "OPTIONS")
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    made = openapi(ROUTES, "1", NAMES)
+    made = deepcopy(openapi(ROUTES, "1", NAMES))  # its parts are constants that others read
     for shape in made["components"]["schemas"].values():
         close(shape)
     return made
