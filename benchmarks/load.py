@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .echo import echo_times
 from .history_rows import fill, plans_of
 from .report import Row
 from .server import Server, running
@@ -71,11 +72,14 @@ def load(out: Path) -> list[Row]:
 
 def _at_work(server: Server, paths: Mapping[str, str]) -> list[Row]:
     with _busy(server, 2) as uuids:
-        alone, alone_rates = _timed(server, uuids[0]), _rates(server, paths)
+        alone, echo = _timed(server, uuids[0]), echo_times()
+        alone_rates = _rates(server, paths)
+    machine = f"a bare echo beside it: p95 {_share(echo, 0.95):.1f}, p99 {_share(echo, 0.99):.1f}, most {max(echo):.1f} ms"
+    acks, polls = (f"{len(times)} calls; {machine}" for times in (alone.acks, alone.polls))
     rows = [
-        _row("invoke ack p95, busy", _share(alone.acks, 0.95), 10, f"{len(alone.acks)} calls"),
-        _row("status poll p99, busy", _share(alone.polls, 0.99), 20, f"{len(alone.polls)} calls"),
-        _row("status poll, the slowest, busy", max(alone.polls), 50, f"{len(alone.polls)} calls"),
+        _row("invoke ack p95, busy", _share(alone.acks, 0.95), 10, acks),
+        _row("status poll p99, busy", _share(alone.polls, 0.99), 20, polls),
+        _row("status poll, the slowest, busy", max(alone.polls), 50, polls),
     ]
     with _busy(server, QUEUE - FREE) as uuids, _watching(server, uuids[-1]):
         crowd = _timed(server, uuids[0])

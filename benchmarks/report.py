@@ -62,12 +62,17 @@ def _figure(value: float) -> str:
 
 
 def save(rows: Sequence[Row], folder: Path) -> Path:
-    """Write the rows with date, machine and load as JSON beside a Markdown table; give the latter."""
+    """Write the rows with date, machine and load as JSON beside a Markdown table; give the latter.
+
+    A day's second table is `<date>-2`, and so on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     today = datetime.now(tz=UTC).date().isoformat()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     record = {"date": today, "machine": machine(), "load": load, "rows": [asdict(row) for row in rows]}
-    (folder / f"{today}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    page = folder / f"{today}.md"
-    page.write_text(f"# {today}\n\n{machine()}; load {load}.\n\n{table(rows)}\n", encoding="utf-8")
+    names = [today, *(f"{today}-{number}" for number in range(2, 100))]
+    free = next(name for name in names if not (folder / f"{name}.json").exists())
+    (folder / f"{free}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    page = folder / f"{free}.md"
+    page.write_text(f"# {free}\n\n{machine()}; load {load}.\n\n{table(rows)}\n", encoding="utf-8")
     return page

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from stretto.api.envelope import iso_local, json_text
-from stretto.api.history import history
+from stretto.api.history import DEFAULT_ORDER, history
 from stretto.api.listing import Listing
 
 from .plans import job
@@ -60,3 +60,9 @@ def test_local_times_are_those_of_the_zone():
     for unix_s in [0.0, 1.5, 1e9, *[choice.uniform(0, 4e9) for _ in range(200)]]:
         through_utc = datetime.fromtimestamp(unix_s, tz=UTC).astimezone().replace(tzinfo=None)
         assert iso_local(unix_s) == through_utc.isoformat()
+
+
+def test_a_page_in_the_usual_order_is_read_by_an_index(store, other):
+    plan = other(f"EXPLAIN QUERY PLAN SELECT plan FROM invocation WHERE user_id = 0 {DEFAULT_ORDER} LIMIT 10")  # noqa: S608
+    assert "invocation_user_started" in repr(plan)
+    assert "TEMP B-TREE" not in repr(plan)
