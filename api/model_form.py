@@ -40,10 +40,11 @@ CONFIG = {
     "refiner_guidance_scale": "refiner_guidance_scale",
     "refiner_aesthetic_score": "refiner_aesthetic_score",
     "refiner_negative_aesthetic_score": "refiner_negative_aesthetic_score",
+    "acceleration": "acceleration",
 }
 LISTS = ("lora", "lycoris", "inversion")
 # where an empty text is the same as null, as forms send it
-EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae")
+EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae", "acceleration")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class ModelForm:
     refiner_guidance_scale: Guidance | None = None
     refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     refiner_negative_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
+    acceleration: Name | None = None
 
 
 def read_form(body: Mapping[str, object], schedulers: Mapping[str, object]) -> dict[str, Any]:

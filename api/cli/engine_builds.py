@@ -186,4 +186,4 @@ def _tell_of_export(rows: Sequence[Mapping[str, Any]]) -> None:
     if away:
         own = own_command()
         click.echo(f"\nTo take them there:  {own} engines export {ARCHIVE} {' '.join(away)}")
-        click.echo(f"and on that machine: {own} engines import {ARCHIVE}")
+        click.echo(f"and on that machine: stretto engines import {ARCHIVE}")
