@@ -5,6 +5,7 @@ from __future__ import annotations
 from stretto.host.contracts.ports import JobStatus
 from stretto.host.plugboard.board import PluginRow
 
+from .compilers import COMPILERS
 from .download_rows import CANCELED, COMPLETE, ERROR, QUEUED, RUNNING
 from .envelope import MEDIA_TYPE
 from .include import Relation
@@ -63,6 +64,7 @@ STATUS = thing(
         ),
         NULL,
     ),
+    compilers=COMPILERS,
     version=TEXT,
     uptime=SECONDS,
 )

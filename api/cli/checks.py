@@ -156,6 +156,8 @@ def _tensorrt(*, driver: bool) -> Row:
 def _plugins_and_models(place: Place) -> list[Row]:
     from stretto.host.runtime.host import Host
 
+    from .compiler_rows import compiler_rows
+
     try:
         settings = place.settings(upgrade=False)
     except StrettoError:  # the database has a row of its own
@@ -167,7 +169,7 @@ def _plugins_and_models(place: Place) -> list[Row]:
         fix = "name another place with --data-dir" if in_folders else "stretto plugins list"
         return [Row(name="plugins", status="broken", found=str(error), fix=fix, needed=True)]
     with closing(host):
-        rows = host.plugins()
+        rows, compilers = host.plugins(), compiler_rows(host)
         try:
             model = host.resolve_model(settings.model)
         except StrettoError as error:
@@ -185,7 +187,7 @@ def _plugins_and_models(place: Place) -> list[Row]:
         found="; ".join([said, *faults]),
         fix="disable it in plugins.toml, or mend what its reason says" if faults else None,
     )
-    return [plugins, first, _model_folders(place)]
+    return [plugins, *compilers, first, _model_folders(place)]
 
 
 def _model_folders(place: Place) -> Row:

@@ -18,7 +18,7 @@ from stretto.host.testing.safety import make_tiny_safety_checker
 ROWS = {
     "python", "torch", "device", "dtype", "nvml", "onnxruntime", "tensorrt", "plugins", "model",
     "model folders", "database", "disk", "memory", "safety checker",
-    "engines",
+    "engines", "compiler onnxruntime", "compiler tensorrt", "compiler tensorrt_rtx", "compiler torch_compile",
 }  # fmt: skip
 
 
