@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import answering, canvases, service
+from .engines import engines
 from .enlarging import enlarging
 from .load import load
 from .models import mini_sd15
@@ -22,7 +23,7 @@ STARTER = ROOT / "plugins" / "starter" / "model"
 CACHE = ROOT / ".cache" / "benchmarks"
 
 
-GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers", "load")
+GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers", "engines", "load")
 
 
 def _started(_out: Path) -> list[Row]:
@@ -61,7 +62,7 @@ def _answers(out: Path) -> list[Row]:
 
 def _measured(groups: Sequence[str]) -> list[Row]:
     measure: dict[str, Callable[[Path], list[Row]]] = dict(
-        zip(GROUPS, (_started, _lora, enlarging, _canvases, _ratios, _answers, load), strict=True)
+        zip(GROUPS, (_started, _lora, enlarging, _canvases, _ratios, _answers, engines, load), strict=True)
     )
     rows: list[Row] = []
     for name in GROUPS:

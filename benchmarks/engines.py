@@ -1,0 +1,164 @@
+"""Compiled engines on the CPU: what a call takes against torch, what a key costs, and what a hit adds to a start."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from stretto.host.catalog.digests import Digests
+from stretto.host.contracts.acceleration import Build
+from stretto.host.contracts.engines import Component
+from stretto.host.contracts.request import InvocationRequest
+from stretto.host.runtime.host import Host
+from stretto.host.runtime.machine import Machine
+from stretto.host.settings import Folders, Settings
+
+from .report import Row
+
+__all__ = ["engines"]
+
+SIZE_PX = 128  # the starter's
+CALLS = 20
+ROUNDS = 5
+KEYED_BYTES = 2 * 2**30
+
+
+def engines(out: Path) -> list[Row]:
+    """Build the starter's UNet with each compiler that works here, and time it."""
+    rows = [*_keys(out)]
+    for precision, compiler in (
+        ("float32", "onnxruntime"),
+        ("float32", "torch_compile"),
+        ("bfloat16", "torch_compile"),
+    ):
+        folders = Folders(out / f"{compiler}-{precision}")
+        rows += _calls(folders, compiler, precision)
+    return [*rows, _hit(out / "onnxruntime-float32")]
+
+
+def _calls(folders: Folders, compiler: str, precision: Any) -> list[Row]:
+    import torch
+
+    with Host.open(folders, Settings(precision=precision)) as host:
+        spec = host.offer("compilers", compiler)
+        if why := spec.missing():
+            raise SystemExit(f"{compiler} does not work here: {why}")
+        plan = host.plan(InvocationRequest(prompt="x", acceleration=compiler))
+        builds = tuple(
+            Build(component=component, compiler=compiler)
+            for component in (Component.UNET, Component.VAE_DECODER)
+            if component in spec.components
+        )
+        host.run_here(replace(plan, builds=builds))
+        with Machine.open(host) as machine:
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                return [_call(machine, plan, compiler, side) for side in (16, 8)]
+            finally:
+                torch.set_num_threads(before)
+
+
+def _call(machine: Machine, plan: Any, compiler: str, side: int) -> Row:
+    import torch
+
+    precision = machine.precision(None)
+    model = machine.pool.get(replace(plan.base(), precision=precision))
+    order = machine.engines.order(model, Component.UNET, compiler, SIZE_PX)
+    stored = machine.engines.store.find(order.key)
+    if stored is None:
+        raise SystemExit(f"{compiler} built no engine of the starter's UNet")
+    engine = machine.engines.serving(order, model, stored)
+    inputs = order.graph.sample({"batch": 2, "height": side, "width": side, "tokens": 77})
+    dtype = next(model.unet.parameters()).dtype
+    rows, words = inputs["sample"].to(dtype), inputs["encoder_hidden_states"].to(dtype)
+    moment = torch.tensor(500)
+
+    def eager() -> None:
+        with torch.inference_mode():
+            model.unet(rows, moment, encoder_hidden_states=words, return_dict=False)
+
+    eager_s, engine_s = _in_turn(eager, lambda: engine(inputs))
+    return Row(
+        name=f"{compiler} / eager, starter UNet, {side * 8} px, {precision}",
+        value=engine_s / eager_s,
+        bound=1.0 if compiler == "onnxruntime" else round(1 / 1.05, 2),
+        unit="x",
+        detail=f"{engine_s * 1000:.1f} ms a call of two rows against {eager_s * 1000:.1f} ms, one thread, median of "
+        f"{ROUNDS} rounds of {CALLS}; built in {stored.manifest.build_s:.0f} s",
+    )
+
+
+def _in_turn(*works: Callable[[], object]) -> list[float]:
+    """Give the median CPU time of one call of each work in seconds, done in turn."""
+    spent: list[list[float]] = [[] for _ in works]
+    for _ in range(ROUNDS + 1):
+        for times, work in zip(spent, works, strict=True):
+            began = time.process_time()
+            for _ in range(CALLS):
+                work()
+            times.append((time.process_time() - began) / CALLS)
+    return [median(times[1:]) for times in spent]
+
+
+def _keys(out: Path) -> list[Row]:
+    """Time the digest of a file as large as a checkpoint, read the first time and known the second."""
+    file = out / "large.safetensors"
+    chunk = os.urandom(2**24)
+    with file.open("wb") as opened:
+        for _ in range(KEYED_BYTES // len(chunk)):
+            opened.write(chunk)
+    memory, spent = out / "sha256.json", []
+    for _ in range(2):
+        digests = Digests(memory)
+        began = time.perf_counter()
+        digests.of(file)
+        spent.append(time.perf_counter() - began)
+    file.unlink()
+    how = "SHA-256 of a file of 2 GiB in the page cache, wall time"
+    return [
+        Row(name="key of a 2 GiB checkpoint, first time", value=spent[0], bound=2.0, unit="s", detail=how),
+        Row(
+            name="key of a 2 GiB checkpoint, later",
+            value=spent[1] * 1000,
+            bound=5.0,
+            unit="ms",
+            detail="by path, length and time of change, in a new process's memory",
+        ),
+    ]
+
+
+def _hit(data_dir: Path) -> Row:
+    """Time a process that draws one step from its start, with engines that are there and without."""
+
+    def first_step(*more: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        asked = ["--set", "num_inference_steps=1", "--set", "precision=float32", *more]
+        done = subprocess.run(
+            [sys.executable, "-m", "stretto.api.cli.main", "invoke", "a cat", "--data-dir", str(data_dir), "--json", *asked],
+            check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        record = json.loads(done.stdout)["plan"]["acceleration"]
+        if more and not record["used"]:
+            raise SystemExit(f"no engine was used: {record['why']}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    spent = [(first_step(), first_step("--set", "acceleration=onnxruntime")) for _ in range(3)]
+    plain_s, hit_s = (median(times) for times in zip(*spent, strict=True))
+    return Row(
+        name="a hit, from the start of a process to its first step",
+        value=hit_s / plain_s,
+        bound=1.3,
+        unit="x",
+        detail=f"{hit_s:.2f} s with ONNX Runtime's engines against {plain_s:.2f} s, CPU seconds, median of 3",
+    )
