@@ -64,16 +64,17 @@ class WorkerHandle:
             try:
                 if not self._pipe.poll():
                     return
-                message: Up = self._pipe.recv()
+                sent: tuple[Up, ...] = self._pipe.recv()
             except (EOFError, OSError):
                 self._ended = True
                 return
             self.last_heard = time.monotonic()
-            if isinstance(message, Ready):
-                self.ready = True
-            elif isinstance(message, LastWords):
-                self.last_words = message.message
-            yield message
+            for message in sent:
+                if isinstance(message, Ready):
+                    self.ready = True
+                elif isinstance(message, LastWords):
+                    self.last_words = message.message
+                yield message
 
     def quit(self) -> None:
         """Ask the worker to leave, and make it after three seconds."""

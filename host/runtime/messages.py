@@ -1,4 +1,4 @@
-"""What crosses the pipe between the host and its worker: plans down, events and outcomes up."""
+"""What crosses the pipe between the host and its worker: plans down, events and outcomes up, several at a time."""
 
 from __future__ import annotations
 

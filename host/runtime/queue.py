@@ -34,6 +34,7 @@ GRACE_S = 5.0  # for a job that was stopped to notice it
 TIMED_OUT = "Invocation timed out."  # the contract's words
 _AFTER_ERROR_S = 0.5, 10.0  # at first, and at last: a full disk is not helped by a log of every try
 _CHORES_S = 600.0
+_LOOK_S = 1.0
 logger = logging.getLogger(__name__)
 
 
@@ -79,6 +80,8 @@ class Dispatcher:
         self._stale = False
         self._closing = threading.Event()
         self._chores_at = 0.0
+        self._waiting = 0  # jobs, as far as is known here; changed while the gate is held
+        self._look_at = 0.0
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
 
     # -- from any thread -----------------------------------------------------------------------
@@ -90,6 +93,7 @@ class Dispatcher:
                 self._out.store.requeue(job.uuid)
             else:
                 self._out.store.fail(job.uuid, message=self._given_up(job, "the server stopped"))
+        self._waiting = self._out.store.waiting()
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
@@ -97,7 +101,8 @@ class Dispatcher:
         with self._gate:
             room = self._out.settings().max_queued_invocations + (self._active is None)
             kept = self._out.store.add(job, limit=room)
-            self._out.publish(Queued(job=kept.uuid, position=max(0, self._out.store.waiting() - 1)))
+            self._waiting += 1
+            self._out.publish(Queued(job=kept.uuid, position=self._waiting - 1))
         self._bell.ring()
         return kept
 
@@ -147,6 +152,7 @@ class Dispatcher:
     def _withdraw(self, uuid: str) -> bool:
         withdrawn = self._out.store.withdraw(uuid, message=TERMINATED)
         if withdrawn:
+            self._waiting = max(0, self._waiting - 1)
             self._out.publish(Failed(job=uuid, title=CancelledError.title, message=TERMINATED))
         return withdrawn
 
@@ -186,7 +192,7 @@ class Dispatcher:
             if self._stale:
                 self._dismiss()
             with self._gate:
-                job = self._out.store.claim()
+                job = self._next()
                 if job is None:
                     return
                 self._active = _Active(job)
@@ -195,6 +201,15 @@ class Dispatcher:
                 self._worker = self._out.hire()
             self._worker.last_heard = time.monotonic()
             self._worker.send(Run(job=job, number=self._out.last_number(job.uuid)))
+
+    def _next(self) -> Job | None:
+        """Claim the next job; where none is known to wait, the store is asked once a second only."""
+        now = time.monotonic()
+        if not self._waiting and now < self._look_at:
+            return None
+        job = self._out.store.claim()
+        self._waiting, self._look_at = max(0, self._waiting - 1) if job else 0, now + _LOOK_S
+        return job
 
     def _listen(self) -> None:
         """Wait for the first thing to happen and take every message that is there."""
@@ -253,6 +268,7 @@ class Dispatcher:
         with self._gate:
             if active.verdict is None and active.job.attempts < self._out.attempts:
                 self._out.store.requeue(active.job.uuid)
+                self._waiting += 1
                 self._over(active, Queued(job=active.job.uuid, position=0))
                 return
         if active.verdict is None and not worker.ready:

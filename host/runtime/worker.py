@@ -16,7 +16,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from ..contracts.events import Failed
+from ..contracts.costs import Measured
+from ..contracts.events import Failed, Planned, StepFinished
 from ..errors import StrettoError
 from .messages import Beat, Boot, Cancel, Done, Down, LastWords, Quit, Ready, Run, Up
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _BEAT_S = 1.0
+FOLLOWED = Planned, StepFinished, Measured  # by the next step's beginning, or the job's end
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ class _Line:
         self._pipe = pipe
         self._lock = threading.Lock()
         self._inbox: queue.SimpleQueue[Run | Quit] = queue.SimpleQueue()
+        self._held: list[Up] = []
         self.cancelled: str | None = None
 
     def open(self) -> None:
@@ -100,10 +103,17 @@ class _Line:
         return self._inbox.get()
 
     def send(self, message: Up) -> None:
-        """Send up; when nobody listens any more, the process has no reason to live."""
+        """Send up; when nobody listens any more, the process has no reason to live.
+
+        What another message follows on the heels is sent with that one.
+        """
         with self._lock:
+            self._held.append(message)
+            if isinstance(message, FOLLOWED):
+                return
+            sent, self._held = tuple(self._held), []
             try:
-                self._pipe.send(message)
+                self._pipe.send(sent)
             except OSError:
                 os._exit(1)
 

@@ -43,11 +43,12 @@ def test_events_are_numbered_without_gaps_and_observers_hear_them(
     job = host.submit(plan_of("speak"))
     store.until(job.uuid)
     heard = stage.parent / "heard.txt"
-    wait_until(lambda: f"{job.uuid} 10 Finished" in heard.read_text(), timeout_s=5)
+    wait_until(lambda: f"{job.uuid} 11 Finished" in heard.read_text(), timeout_s=5)
     lines = [line.split() for line in heard.read_text().splitlines() if line.startswith(job.uuid)]
     assert [int(number) for _, number, _ in lines] == list(range(1, len(lines) + 1))
     kinds = [kind for _, _, kind in lines]
     assert kinds[:4] == ["Queued", "Started", "Planned", "StepStarted"]
+    assert kinds[-2:] == ["Measured", "Finished"]
     assert "ModelEvicted" in kinds  # what the plugin published in the worker came up as this job's
 
 
