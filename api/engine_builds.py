@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stretto.host.contracts.ports import JobStatus
@@ -33,6 +35,7 @@ __all__ = [
     "find_build",
     "forget_build",
     "queue_build",
+    "row_now",
 ]
 
 NETWORKS = ("unet", INPAINT_UNET, "controlled_unet")  # the contract's
@@ -86,6 +89,14 @@ def builds_of_user(host: Host, user_id: int) -> list[dict[str, object]]:
     """Give the objects of a user's builds, oldest first."""
     mine = [job for job in host.builds.all() if job.user_id == user_id]
     return [described_build(job, host.progress(job.uuid)) for job in mine]
+
+
+def row_now(host: Host, job: BuildJob) -> InvocationRow:
+    """Give a build as it is by now; one that was deleted meanwhile is over."""
+    known = host.builds.get(job.uuid)
+    if known is None:
+        known = replace(job, status=JobStatus.ERROR, finished=time.time(), error="It was deleted.")
+    return _row(known)
 
 
 def _row(job: BuildJob) -> InvocationRow:

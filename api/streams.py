@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from stretto.host.contracts.ports import JobStatus
 from stretto.host.errors import UnavailableError
+from stretto.host.runtime.progress import Progress
 
 from .entities import Records
-from .event_log import EventLog, Told
+from .event_log import EventLog, Told, told
 from .history import InvocationRow
 
 __all__ = ["EVENTS_TYPE", "Streams"]
@@ -33,15 +35,23 @@ class Streams:
 
     def open(self, row: InvocationRow, after: int, *, previews: bool, limit: int) -> _Stream:
         """Begin a stream of an invocation's events after a number; UnavailableError where `limit` are open."""
+        self._take(row.uuid, limit)
+        return _Stream(self, row, after, previews=previews)
+
+    def open_build(self, row: Callable[[], InvocationRow], after: int, *, limit: int) -> _Stream:
+        """Begin a stream of a build, whose events are kept nowhere: those to come, and in any case the last one."""
+        self._take(row().uuid, limit)
+        return _BuildStream(self, row, after)
+
+    def _take(self, uuid: str, limit: int) -> None:
         with self._lock:
             if self._open >= limit:
                 raise UnavailableError(
                     f"{limit} streams of events are open (setting max_event_streams); poll "
-                    f"/api/invocation/{row.uuid} instead, or come again",
+                    f"/api/invocation/{uuid} instead, or come again",
                     retry_after_s=5,
                 )
             self._open += 1
-        return _Stream(self, row, after, previews=previews)
 
     @property
     def count(self) -> int:
@@ -110,3 +120,24 @@ class _Stream:
             self._closed = True
             self._streams.log.leave(self._row.uuid, self._box)
             self._streams.ended()
+
+
+class _BuildStream(_Stream):
+    """The body of an answer about a build; who comes again hears its last event again."""
+
+    def __init__(self, streams: Streams, row: Callable[[], InvocationRow], after: int) -> None:
+        super().__init__(streams, row(), after, previews=False)
+        self._now = row
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield FIRST
+        self._streams.records.close()
+        now = self._now()  # looked at while watching: what is not over yet ends in the queue
+        if now.finished is None:
+            yield from self._coming(self._after)
+            return
+        progress = Progress(
+            uuid=now.uuid, status=now.status, duration=now.finished - now.started, message=now.error
+        )
+        name = "error" if now.status is JobStatus.ERROR else "completed"
+        yield self._text(Told(now.uuid, self._after + 1, name, json.dumps(told(progress))))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from stretto.host.errors import BadRequestError
 
 from ..access import users_may
+from ..engine_builds import find_build, row_now
 from ..fields import shown
 from ..routing import Call, Reply, Route, StreamReply
 from ..streams import EVENTS_TYPE
@@ -18,11 +21,16 @@ MAX_DIGITS = 18
 
 def watch_invocation(call: Call) -> Reply:
     """Give an invocation's events as they come, until it is over; after `Last-Event-ID`, with `previews=true` all."""
-    services = call.services
-    row = found(call, call.names["uuid"])
+    services, uuid = call.services, call.names["uuid"]
+    after = _number(call.header(LAST) or "0")
+    build = find_build(services.host, uuid, call.user.scope)
+    if build is not None:
+        limit = services.host.settings.max_event_streams
+        rows = partial(row_now, services.host, build)
+        return StreamReply(services.streams.open_build(rows, after, limit=limit), EVENTS_TYPE)
     stream = services.streams.open(
-        row,
-        _number(call.header(LAST) or "0"),
+        found(call, uuid),
+        after,
         previews=call.params.get("previews", [""])[-1].lower() in ("true", "1"),
         limit=services.host.settings.max_event_streams,
     )

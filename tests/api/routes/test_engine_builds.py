@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def test_a_build_is_queued_followed_and_stopped_like_an_invocation(still: Still,
         "message": "The invocation was terminated prematurely",
         "metadata": TOLD,
     }
+    event = client.get(f"/api/invocation/{uuid}/events").body.decode().split("\n\n")[1].splitlines()
+    assert event[:2] == ["id: 1", "event: error"]
+    assert (
+        json.loads(event[2].removeprefix("data: "))["message"] == "The invocation was terminated prematurely"
+    )
     assert client.delete(f"/api/invocation/{uuid}").status == 200
     assert client.get(f"/api/invocation/{uuid}").status == 404
     controlled = client.post(f"{PATH}/controlled_unet?acceleration=onnxruntime").data
