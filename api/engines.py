@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = ["Engines", "engine_type", "in_our_words", "model_name"]
 TYPES = {"controlled_unet": "controlledunet", "text_encoder": "clip", "text_encoder_2": "clip2"}
 ADAPTERS = ("lora", "lycoris", "inversion")
 CELL_PX = 8
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 # which adapters change a component's weights; none but these
 CHANGED_BY = {
     "unet": ("lora", "lycoris"),
@@ -184,12 +186,9 @@ class Engines:
 
     def _is_of(self, source: Source, files: Iterable[WeightFile]) -> bool:
         """Say whether a source is one of these weights, or a folder in them."""
-        for file in files:
-            root, path = Path(file.path), Path(source.path)
-            places = [path] if path.is_relative_to(root) else [root, root / path.name]
-            if any(self._read(place) == source.sha256 for place in places):
-                return True
-        return False
+        return any(
+            self._read(place) == source.sha256 for file in files for place in _places(Path(file.path), source)
+        )
 
     def _named(self, name: str, kind: str) -> str:
         """Give the SHA-256 of weights by their name; "" for what is not here."""
@@ -201,22 +200,37 @@ class Engines:
         return self._read(Path(file.path))
 
     def _is_here(self, source: Source) -> bool:
-        if self._read(Path(source.path)) == source.sha256:
-            return True
         kinds = () if source.kind in ("model", "difference") else (source.kind,)
-        try:
-            file = self._host.library.resolve(source.name, kinds)
-        except StrettoError:  # no such weights any more
-            return False
-        root, part = Path(file.path), Path(source.path).name
-        return source.sha256 in (self._read(root), self._read(root / part))
+        for word in (source.path, source.name):
+            try:
+                file = self._host.library.resolve(word, kinds)
+            except StrettoError:  # no such weights any more, or none in the model folders
+                continue
+            if any(self._read(place) == source.sha256 for place in _places(Path(file.path), source)):
+                return True
+        return False
 
     def _read(self, path: Path) -> str:
         """Give the SHA-256 of a file or a folder's weights; "" where there is none."""
         try:
             return self._digests.of(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except ValueError:  # a null byte in the name
             return ""
+        except OSError as error:
+            if error.errno not in NOWHERE:
+                raise
+            return ""
+
+
+def _places(root: Path, source: Source) -> list[Path]:
+    """Give the places of a source in weights: where it was, or else all of them, and the part of its name.
+
+    A manifest may come from elsewhere: nothing outside the weights is ever a place.
+    """
+    path = Path(source.path)
+    if path.is_relative_to(root) and ".." not in path.parts:
+        return [path]
+    return [root] if path.name in ("", "..") else [root, root / path.name]
 
 
 def _adapters(about: About, kind: str) -> list[dict[str, Any]]:

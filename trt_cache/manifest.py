@@ -155,7 +155,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise UnreadableError(f"its manifest cannot be read ({error.strerror or error})") from error
     try:
-        plain = json.loads(raw)
+        plain = json.loads(raw, parse_constant=_refused)
         version = plain["version"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UnreadableError("its manifest is cut short, or is none") from error
@@ -166,7 +166,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     try:
         manifest = _parsed(plain)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UnreadableError(f"its manifest says what none does ({error!r})") from error
     if manifest.key.digest != folder.name:
         raise UnreadableError("its manifest is another engine's")
@@ -174,7 +174,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _parsed(plain: dict[str, Any]) -> Manifest:
-    """Turn JSON values into a manifest; raises ValueError, TypeError, KeyError or AttributeError for others."""
+    """Turn JSON values into a manifest.
+
+    Raises ValueError, TypeError, KeyError, AttributeError or OverflowError for others.
+    """
     made, model = plain["made_on"], plain["model"]
     state = State(plain["state"])
     if plain["version"] != VERSION or state is State.DAMAGED:
@@ -202,6 +205,10 @@ def _parsed(plain: dict[str, Any]) -> Manifest:
     )
 
 
+def _refused(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
+
+
 def _source(plain: dict[str, Any]) -> Source:
     weight = plain["weight"]
     texts = {name: str(plain[name]) for name in ("kind", "name", "path", "sha256")}
@@ -223,6 +230,7 @@ def _digest(size: int, sha256: str) -> FileDigest:
 
 def _file_name(name: str) -> str:
     """Give the name of a file inside the folder; raises ValueError for one that leads elsewhere."""
+    name.encode()  # raises UnicodeEncodeError, a ValueError, for half a character
     path = PurePosixPath(name)
     inside = not path.is_absolute() and ".." not in path.parts and path.parts
     if not inside or str(path) != name or "\0" in name or "\\" in name:

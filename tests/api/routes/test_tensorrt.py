@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,17 @@ def test_engines_of_lost_and_changed_weights_are_orphans(still, build, lora):
     assert [engines.orphaned(one) for one in (plain, inked)] == [False, True]
     (lora.parent / "deep" / LORA).unlink()
     assert engines.orphaned(inked) is True
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "/", "../..", "a\0b", "x" * 5000])
+def test_places_in_an_imported_manifest_lead_nowhere(still, build, path):
+    still.client.post("/api/models", STORED)
+    engine = build()
+    source = replace(engine.manifest.model.sources[0], path=path, sha256="f" * 64)
+    replace(engine.manifest, model=replace(engine.manifest.model, sources=(source,))).write(engine.path)
+    (row,) = still.client.get("/api/tensorrt").data
+    assert row["used_by"] == []
+    assert Engines(still.host).orphaned(EngineStore(still.folders.engines).all()[0].manifest) is True
 
 
 def test_a_damaged_engine_is_listed_and_not_used(still, build):
