@@ -130,7 +130,8 @@ def test_what_a_picture_missed_is_built_beside_and_draws_the_next(still: Still, 
     assert list(builds) == ["unet", "vae_decoder"]
     for network, uuid in builds.items():
         assert f"{network}: its engine is being built ({uuid})" in first["why"]
-        built = client.wait(uuid, "completed")
+        assert "\nevent: completed\n" in client.get(f"/api/invocation/{uuid}/events").body.decode()
+        built = client.get(f"/api/invocation/{uuid}").data
         assert (built["images"], built["progress"]) == (["unsaved"], 1)
         assert built["metadata"]["tensorrt_build"]["network"] == network
     assert drawn() == {"requested": "keeper", "used": ["unet", "vae_decoder"], "why": []}
