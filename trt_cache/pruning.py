@@ -29,7 +29,7 @@ def prunable(
     going: dict[str, str] = {}
     for engine in by_use:
         if orphaned is not None and orphaned(engine.manifest):
-            going[engine.digest] = "its weights are gone"
+            going[engine.digest] = "its weights are gone or changed"
         elif older_than_s is not None and _idle(engine.manifest) > timedelta(seconds=older_than_s):
             going[engine.digest] = f"unused for {_idle(engine.manifest).days} days"
     if max_bytes is not None:

@@ -38,6 +38,7 @@ __all__ = [
 ENGINE = "engine"  # the folder in an engine's folder that its compiler wrote
 PART = ".part-"  # what is being built, brought in or removed: .part-<digest>-<random>
 _DIGITS = 64  # of a digest
+_PATIENCE_S = 10.0  # for another process that has an engine in hand
 _USED_EVERY_S = 60.0  # how exactly the last use is written down
 
 
@@ -114,17 +115,20 @@ class EngineStore:
             return found or self._built(key, build, about)
 
     def set_parity(self, digest: str, report: Mapping[str, Any] | None, state: State) -> bool:
-        """Keep how an engine did against torch, and what it is now; raises UnknownEngineError.
+        """Keep how an engine did against torch, and what it is now.
 
-        Numbers that are none (NaN, infinities) are kept as words. Where that cannot be written this store alone knows it, as long as it lives, and False is given.
+        Numbers that are none (NaN, infinities) are kept as words. False is given where that cannot be written: of a
+        folder that may only be read this store knows it as long as it lives, an engine that was removed is forgotten.
         """
         if state is State.DAMAGED:
             raise CacheError("whether an engine is damaged is found by looking, and not written down")
         found: dict[str, Any] = {"parity": report and _finite(report), "state": state}
         try:
-            self._changed(digest, **found)
-        except OSError:
+            self._changed(digest, timeout_s=_PATIENCE_S, **found)
+        except (OSError, BusyError):
             self._unwritten[digest] = found
+            return False
+        except CacheError:  # removed, or broken, meanwhile
             return False
         return True
 
@@ -243,6 +247,7 @@ class EngineStore:
         if folder.is_dir():
             self._discarded(folder)
         part.rename(folder)
+        self._unwritten.pop(folder.name, None)
         self._contents.moved(part / ENGINE, folder / ENGINE)
         return StoredEngine(path=folder, digest=folder.name, manifest=manifest, state=manifest.state)
 
