@@ -187,7 +187,7 @@ class Engines:
         except OSError as error:
             raise EngineBuildError(
                 f"the {order.component} cannot be kept in {self.store.root}: {error.strerror or error}; "
-                "free some disk, or set another engine_dir"
+                "free some disk, or name another folder with --engine-dir"
             ) from error
 
     def serving(self, order: Order, model: LoadedModel, stored: StoredEngine) -> Bound:
