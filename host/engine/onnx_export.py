@@ -18,9 +18,9 @@ from ..errors import EngineBuildError
 __all__ = ["OPSET", "WHOLE_BYTES", "export"]
 
 OPSET = 18
-# A protobuf message ends at 2 GiB; from here on weights lie beside the file, and no constants are folded,
-# for which the message would have to be whole.
-WHOLE_BYTES = 1_900_000_000
+# A protobuf message ends at 2 GiB. From here on weights lie beside the file, and constants are folded by torch's
+# exporter alone: for Polygraphy the message has to be whole, and lies in memory five times.
+WHOLE_BYTES = 1_000_000_000
 
 
 def export(
