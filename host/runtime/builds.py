@@ -5,6 +5,7 @@ Both begin with the first build, and the worker leaves soon after the last.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -30,6 +31,7 @@ WAITING = 16  # builds in the queue
 IDLE_S = 15.0  # a builder keeps a model in memory that pictures may need
 SILENCE_S = 3600.0  # a library may hold every thread of the builder while it works
 NICENESS = 10  # below the worker that draws
+logger = logging.getLogger(__name__)
 ADVICE = "if the machine is short of memory, build on another one (`stretto engines build --target`), or set memory_limit_bytes"
 
 
@@ -56,7 +58,8 @@ class Builds:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Build what is submitted, as soon as something is."""
+        """Build what is submitted, as soon as something is; what a killed server left is taken away at once."""
+        self._sweep()
         with self._lock:
             self._running = True
             if self._dispatcher is not None:
@@ -111,7 +114,7 @@ class Builds:
             dispatcher, self._dispatcher, self._closed = self._dispatcher, None, True
         if dispatcher is not None:
             dispatcher.close()
-            self._yard.sweep()
+            self._sweep()
 
     # -- what drawing missed -------------------------------------------------------------------
 
@@ -162,7 +165,7 @@ class Builds:
             settings=self._settings,
             publish=self._publish,
             last_number=self._yard.last_number,
-            chores=self._yard.sweep,
+            chores=self._sweep,
             attempts=1,  # what one build died of, the next would die of as well
             advice=ADVICE,
         )
@@ -178,8 +181,14 @@ class Builds:
 
     def _publish(self, event: Event) -> None:
         if isinstance(event, Failed):
-            self._yard.sweep()
+            self._sweep()
         self._yard.publish(event)
+
+    def _sweep(self) -> None:
+        try:
+            self._yard.sweep()
+        except OSError as error:  # the next one tries again
+            logger.warning("what killed builds left could not be removed: %s", error)
 
 
 def _essence(plan: Plan, build: Build) -> tuple[Any, ...]:
