@@ -1,0 +1,1 @@
+"""Speed of compiled engines on an NVIDIA GPU, next to torch's own."""
