@@ -12,7 +12,7 @@ import click
 from stretto.host.contracts.events import EngineBuilt, Event
 from stretto.host.errors import BadRequestError, EngineBuildError, EngineError, did_you_mean
 
-from .invoke import DEFAULTS, Assignment
+from .invoke import DEFAULTS, PARAMETER
 from .options import Place, as_json, own_command, place_options
 from .tables import table
 
@@ -55,7 +55,7 @@ class Wish:
 @click.option(
     "--set",
     "assignments",
-    type=Assignment(),
+    type=PARAMETER,
     multiple=True,
     help="Any parameter of the API that says what is loaded and in which size, for example --set size=768 "
     "--set 'lora=[\"a.safetensors\"]'. May be given many times.",

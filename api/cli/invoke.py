@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from stretto.host.contracts.protocols import WITHHELD
 from stretto.host.contracts.request import INTERNAL, InvocationRequest
-from stretto.host.errors import did_you_mean
 
+from .assignments import Assignment
 from .options import Place, as_json, own_command, place_options
 
 if TYPE_CHECKING:
@@ -32,28 +33,13 @@ PARAMETERS = tuple(
 DEFAULTS = {"intermediates": False}
 
 
-class Assignment(click.ParamType[tuple[str, Any]]):
-    """NAME=VALUE, where NAME is a parameter of the API and VALUE is JSON, or else plain text."""
+def _names() -> tuple[Collection[str], Sequence[str]]:
+    from ..aliases import WORDS
 
-    name = "NAME=VALUE"
+    return {*PARAMETERS, *WORDS}, PARAMETERS
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
-        """Split, check the name, and read the value."""
-        from ..aliases import WORDS
 
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = value.partition("=")
-        if not equals:
-            self.fail(f"'{value}' has no '='; write for example width=256", param, ctx)
-        if name not in PARAMETERS and name not in WORDS:
-            self.fail(f"no parameter is called '{name}'; {did_you_mean(name, PARAMETERS)}", param, ctx)
-        try:
-            return name, json.loads(text)
-        except json.JSONDecodeError:
-            return name, text
+PARAMETER = Assignment("parameter", "width=256", _names)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +56,7 @@ class Source:
 @click.option(
     "--set",
     "assignments",
-    type=Assignment(),
+    type=PARAMETER,
     multiple=True,
     help="Any parameter of the API by its own name, for example --set width=256 --set scheduler=eads "
     "--set 'upscale=[\"lanczos\"]'. May be given many times.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .assignments import Assignment
 from .options import Place, as_json, place_options
 from .tables import table
 
@@ -18,37 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["settings_command"]
 
 
-class Setting(click.ParamType[tuple[str, Any]]):
-    """NAME=VALUE, where VALUE is JSON, or else plain text."""
+def _names() -> tuple[Collection[str], Sequence[str]]:
+    from ..settings_store import NAMES
 
-    name = "NAME=VALUE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
-        """Split, check the name, and read the value."""
-        from stretto.host.errors import did_you_mean
-
-        from ..settings_store import NAMES
-
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = value.partition("=")
-        if not equals:
-            self.fail(f"'{value}' has no '='; write for example safe=false", param, ctx)
-        if name not in NAMES:
-            self.fail(f"no setting is called '{name}'; {did_you_mean(name, NAMES)}", param, ctx)
-        try:
-            return name, json.loads(text)
-        except json.JSONDecodeError:
-            return name, text
+    return NAMES, NAMES
 
 
 @click.command("settings")
 @click.option(
     "--set",
     "changes",
-    type=Setting(),
+    type=Assignment("setting", "safe=false", _names),
     multiple=True,
     help="Change a setting, for example --set safe=false --set switch_mode=null. May be given many times.",
 )

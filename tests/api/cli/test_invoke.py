@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 import pytest
-from stretto.api.cli.invoke import Assignment
+from stretto.api.cli.invoke import PARAMETER
 from stretto.api.cli.main import run
 
 BINARY = Path(sys.executable).with_name("stretto")
@@ -39,7 +39,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_value_is_json_or_else_text(text: str, pair: tuple[str, Any]) -> None:
-    assert Assignment().convert(text, None, None) == pair
+    assert PARAMETER.convert(text, None, None) == pair
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_value_is_json_or_else_text(text: str, pair: tuple[str, Any]) -> None:
 )
 def test_a_wrong_assignment_says_what_would_do(text: str, said: str) -> None:
     with pytest.raises(click.BadParameter, match=said.replace("?", "\\?")):
-        Assignment().convert(text, None, None)
+        PARAMETER.convert(text, None, None)
 
 
 def _plan(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
