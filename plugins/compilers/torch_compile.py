@@ -35,6 +35,7 @@ PACKAGE = "network.pt2"  # AOTInductor's
 CACHE = "inductor.cache"  # of blocks that are compiled at the first call
 ABOUT = "engine.json"
 _COMPILER = "stretto.plugins.compilers.torch_child"
+_ALONE = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # it compiles one file; helpers would only load torch anew
 _TOKENS = 77
 _STEP = 8  # cells between the two sides of a traced picture, so that neither is taken for the other
 Report = Callable[[str, float | None], None]
@@ -132,7 +133,7 @@ class TorchCompile:
             del program
             order = {"program": str(file), "package": str(out / PACKAGE), "threads": torch.get_num_threads()}
             try:
-                supervised(_COMPILER, order, report, limit_bytes=self._limit_bytes)
+                supervised(_COMPILER, order, report, environment=_ALONE, limit_bytes=self._limit_bytes)
             except EngineBuildError as error:
                 raise _failed(network, str(error)) from error
         return {"kind": "package"}

@@ -15,11 +15,14 @@ from stretto.host.testing.full_size import SIZES_PX, random_model
 from stretto.plugins.compilers import onnxruntime, tensorrt, torch_compile
 
 OFFERS = {offer.name: offer for offer in (*onnxruntime.OFFERS, *tensorrt.OFFERS, *torch_compile.OFFERS)}
+NO_GPU = "there is no NVIDIA GPU that torch can use"
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES_PX))
 def model(request):
+    if not torch.cuda.is_available():
+        pytest.skip(NO_GPU)
     return random_model(request.param, "cuda", torch.float16)
 
 

@@ -18,6 +18,7 @@ from .toy import PROFILE, ToyNetwork
 
 (OFFER,) = OFFERS
 needs_compiler = pytest.mark.skipif(OFFER.missing() is not None, reason=str(OFFER.missing()))
+pytestmark = pytest.mark.timeout(600)  # the C++ compiler alone takes half a minute of a busy machine
 SIZES = ((2, 8, 8), (1, 4, 16), (4, 9, 13))  # odd sides, too
 
 
@@ -162,6 +163,7 @@ def test_a_build_ends_when_nobody_wants_it_and_leaves_nothing(toy, tmp_path):
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_quoted(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     monkeypatch.setattr(torch_compile, "_missing", lambda: None)
