@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..contracts.acceleration import Build
-from ..contracts.models import Role
+from ..contracts.models import Precision, Role
 from ..contracts.plan import Node, Plan, Remainder
 from ..contracts.steps import (
     Compile,
@@ -42,6 +42,8 @@ def _compiled(plan: Plan, build: Build) -> Compile:
         spec = replace(
             spec, role=Role.INPAINTER, weights=plan.inpainter, difference=plan.inpainter_difference
         )
+    if build.target is not None and spec.precision is None:
+        spec = replace(spec, precision=Precision.FLOAT16)  # what cards draw in, whatever this machine does
     target = f" for {build.target}" if build.target else ""
     size_px = plan.inpainter_size or plan.size if build.inpainter else plan.size
     why = f"build the {build.component} of '{spec.weights.name}' with {build.compiler}{target}"

@@ -1,7 +1,10 @@
+from dataclasses import replace
 from typing import Any
 
-from stretto.host import Diffuse, InvocationRequest, Plan, Save, Upscale
+from stretto.host import Component, Diffuse, InvocationRequest, Plan, Precision, Save, Upscale
+from stretto.host.contracts.acceleration import Build
 from stretto.host.contracts.images import ImageRef
+from stretto.host.contracts.steps import Compile
 from stretto.host.planning.build import build_plan
 from stretto.host.planning.order import order
 
@@ -41,3 +44,20 @@ def test_a_drawing_says_what_it_starts_from(view: Any) -> None:
     assert (
         order(plan_of(view, width=1024))[0].why == "draw 1024 x 512 px from the prompt, 40 steps in 9 windows"
     )
+
+
+def test_engines_are_built_and_nothing_is_drawn(view: Any) -> None:
+    builds = (
+        Build(component=Component.UNET, compiler="onnxruntime"),
+        Build(component=Component.VAE_DECODER, compiler="tensorrt_rtx", target="sm89"),
+    )
+    plan = replace(plan_of(view), builds=builds)
+    here, elsewhere = order(plan)
+    assert isinstance(here, Compile)
+    assert isinstance(elsewhere, Compile)
+    assert (here.model, here.size_px) == (plan.base(), 512)
+    assert elsewhere.model == replace(plan.base(), precision=Precision.FLOAT16)  # what cards draw in
+    assert elsewhere.why == "build the vae_decoder of 'sd1.safetensors' with tensorrt_rtx for sm89"
+    asked = order(replace(plan, precision=Precision.FLOAT32))[1]
+    assert isinstance(asked, Compile)
+    assert asked.model.precision is Precision.FLOAT32
