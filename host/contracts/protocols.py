@@ -104,7 +104,9 @@ class Patcher(Protocol):
         """Give the model changed by `patch`; whatever happens, it is as before when the context ends.
 
         `note` writes a line into the job's record. Raises WeightsError naming the file and the
-        family that it is for when it fits nothing of the model.
+        family that it is for when it fits nothing of the model. Who changes a layer by a forward hook gives
+        the hook's object `pending` and `merge()`, which puts the change into the layer's weights until the
+        context ends: engines are built of weights alone.
         """
 
 
