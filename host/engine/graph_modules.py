@@ -115,7 +115,10 @@ def module_for(component: Component, network: Any, inputs: tuple[Port, ...]) -> 
 
 
 def _added(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: named[name] for name in ("text_embeds", "time_ids") if name in named}
+    """Give what SDXL is told; diffusers joins the text to times in float32, and ONNX joins but equal types."""
+    if "text_embeds" not in named:
+        return {}
+    return {"text_embeds": named["text_embeds"].float(), "time_ids": named["time_ids"]}
 
 
 @contextmanager
