@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +60,7 @@ def bench_of(recorder: Recorder, *patches: Patch, stop_at: str = "") -> Any:
     host = SimpleNamespace(offers=lambda kind: offers if kind == "patchers" else {})
     return SimpleNamespace(
         plan=plan, model=lambda asked: model if asked.weights == base else None, tick=tick,
-        note=notes.append, notes=notes, host=host, spec=spec, loaded=model,
+        note=notes.append, notes=notes, host=host, spec=spec, loaded=model, compiled=lambda _model: nullcontext(),
     )  # fmt: skip
 
 

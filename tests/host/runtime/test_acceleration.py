@@ -149,4 +149,5 @@ def test_an_engine_that_computes_something_else_is_put_aside(host: Host) -> None
     drawn, record = draw(host, **asked, acceleration="onnxruntime", build_tensorrt=True)
     assert record is not None
     assert "failed its check" in record.why[0]
-    assert np.array_equal(drawn, wanted) or np.abs(drawn - wanted).max() <= 2
+    assert np.abs(drawn - wanted).max() <= 2  # the VAE is still an engine's
+    store.set_parity(found.digest, found.manifest.parity, State.VERIFIED)  # for the other tests
