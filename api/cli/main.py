@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
@@ -77,6 +80,21 @@ def cli() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit status; the one place where errors become words."""
+    with _ctrl_c() as pressed:
+        try:
+            return _status(arguments)
+        except StrettoError as error:
+            if not pressed:
+                click.echo(f"stretto: {type(error).title}: {error}", err=True)
+                return USAGE if isinstance(error, BadRequestError) else FAILED
+        except Exception:
+            if not pressed:
+                raise
+    click.echo("stretto: stopped", err=True)
+    return STOPPED
+
+
+def _status(arguments: Sequence[str] | None) -> int:
     try:
         status = cli.main(args=arguments, prog_name="stretto", standalone_mode=False)
     except click.ClickException as error:
@@ -85,13 +103,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stretto: stopped", err=True)
         return STOPPED
-    except StrettoError as error:
-        click.echo(f"stretto: {type(error).title}: {error}", err=True)
-        return USAGE if isinstance(error, BadRequestError) else FAILED
     except OSError as error:  # a full disk, a folder that may not be written
         click.echo(f"stretto: {type(error).__name__}: {error}", err=True)
         return FAILED
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Note each Ctrl-C: where a module is being imported, KeyboardInterrupt may come out as another error."""
+    pressed: list[int] = []
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed
+        return
+
+    def note(number: int, _frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -115,8 +115,9 @@ def test_stop_of_a_waiting_job_takes_it_out_of_the_queue(troupe: Any, plan_of: A
     assert store.until(first.uuid).status is DONE
 
 
-def test_nothing_to_stop(troupe: Any, wait_until: Any) -> None:
-    host, _ = troupe
+def test_nothing_to_stop(troupe: Any, plan_of: Any, wait_until: Any) -> None:
+    host, store = troupe
+    store.until(host.submit(plan_of("quick")).uuid)
     wait_until(lambda: host.status() == "ready")
     assert not host.stop()
     assert not host.stop("0" * 32)
