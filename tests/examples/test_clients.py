@@ -80,12 +80,14 @@ class Cable:
         with near, socket.create_connection(("127.0.0.1", self.port)) as far, suppress(OSError):
             threading.Thread(target=self._up, args=(near, far), daemon=True).start()
             while data := far.recv(65536):
-                near.sendall(data)
-                if b"\nevent: started" in data or b"event: queued" in data:
+                told = data.find(b"event: ")
+                if told >= 0 and self.cut < self.cuts:
                     self.cut += 1
-                    if self.cut <= self.cuts:
-                        near.shutdown(socket.SHUT_RDWR)
-                        return
+                    # right behind one event and the end of its chunk, or the last of them might have come with it
+                    near.sendall(data[: data.index(b"\n\n", told) + len(b"\n\n\r\n")])
+                    near.shutdown(socket.SHUT_RDWR)
+                    return
+                near.sendall(data)
 
     def _up(self, near: socket.socket, far: socket.socket) -> None:
         with suppress(OSError):

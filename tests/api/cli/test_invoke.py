@@ -152,7 +152,7 @@ def test_ctrl_c_stops_cleanly(data_dir: Path, starter_path: Path) -> None:
         said += piece
     process.send_signal(signal.SIGINT)
     out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, (said + rest).decode()
     assert out == b""
     assert b"stretto: stopped" in rest
     assert b"Traceback" not in said + rest
