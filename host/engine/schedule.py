@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..contracts.protocols import Scheduler
+from ..errors import EngineError
 
 __all__ = ["Schedule", "lay_out"]
 
@@ -66,8 +67,10 @@ def lay_out(
     """Lay out `steps` timesteps, or with `strength` (0 to 1) the last `int(steps * strength)` of them.
 
     Timesteps stay on the CPU, where schedulers look their tables up without waiting for the device.
+    Raises EngineError for more steps than a scheduler has noise levels for.
     """
     scheduler.set_timesteps(steps, device="cpu")
+    _check_steps(scheduler, steps)
     kept = steps if strength is None else min(int(steps * strength), steps)
     begin = (steps - kept) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -79,4 +82,15 @@ def lay_out(
         steps=kept,
         options={"generator": generator} if takes_generator else {},
         on_cpu=on_cpu,
+    )
+
+
+def _check_steps(scheduler: Scheduler, steps: int) -> None:
+    """Refuse steps whose noise level a scheduler looks up behind the end of its table (DDIM, DDPM and PNDM do)."""
+    levels = getattr(scheduler, "alphas_cumprod", None)
+    if levels is None or hasattr(scheduler, "sigmas") or int(scheduler.timesteps.max()) < len(levels):
+        return
+    raise EngineError(
+        f"num_inference_steps: {steps} are more than this scheduler has noise levels for, of which it leaves out the "
+        f"first {scheduler.config.get('steps_offset', 0)} of {len(levels)}; ask for fewer, or another scheduler"
     )

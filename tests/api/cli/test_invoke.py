@@ -141,8 +141,10 @@ def test_words_name_path_seed_model_seconds_and_the_server(
 
 def test_ctrl_c_stops_cleanly(data_dir: Path, starter_path: Path) -> None:
     arguments = ["invoke", "a red circle", "--set", "num_inference_steps=1000", "--set", "samples=8"]
+    # whoever runs the tests in the background has Ctrl-C ignored, which programs inherit
+    heard = ["env", "--default-signal=INT", BINARY]
     process = subprocess.Popen(
-        [BINARY, *arguments], env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*heard, *arguments], env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stderr is not None
     said = b""

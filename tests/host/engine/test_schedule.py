@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from stretto.host.engine.schedule import lay_out
+from stretto.host.errors import EngineError
 from stretto.plugins.schedulers import register_schedulers
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -67,3 +68,21 @@ def test_a_scheduler_that_draws_by_itself_does_so_on_the_cpu():
     plain = lay_out(watching, 1, torch.Generator())
     assert plain.step(meta, torch.tensor(1), meta).device.type == "meta"
     assert watching.devices == ("meta", "meta")
+
+
+TABLED = ("ddim", "ddpm", "pndm")  # look noise levels up; the others have levels between those of the table
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_largest_numbers_of_steps_are_drawn(name):
+    latents = torch.zeros(1, 4, 2, 2)
+    schedule = laid(name, 999 if name in TABLED else 1000)
+    first = schedule.timesteps[0]
+    taken = schedule.scheduler.scale_model_input(latents, first)
+    assert schedule.step(taken, first, latents).shape == latents.shape
+
+
+@pytest.mark.parametrize("name", TABLED)
+def test_more_steps_than_levels_are_refused_in_words(name):
+    with pytest.raises(EngineError, match="num_inference_steps: 1000 are more"):
+        laid(name, 1000)
