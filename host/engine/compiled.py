@@ -129,7 +129,9 @@ class Engines:
             )
         if why := spec.missing():
             raise UnsupportedError(f"'{name}' cannot work here: {why}")
-        compiler = self._compilers.setdefault(name, spec.build())
+        if name not in self._compilers:
+            self._compilers[name] = spec.build()
+        compiler = self._compilers[name]
         if target is not None and target not in compiler.targets():
             raise UnsupportedError(
                 f"'{name}' does not build for '{target}'; targets: {', '.join(compiler.targets())}"
