@@ -25,6 +25,7 @@ MEANINGS = {
     "height": "As `width`.",
     "seed": "0 is a seed; null draws one, which the plan records.",
     "samples": "How many images at once.",
+    "plugins": "Parameters of plugins: `{NAME: {...}}`, each as that plugin declares them (`GET /api/plugins`).",
     "iterations": "How often that is done, one after the other: run i (from 0) takes the seed `seed` + i. Takes the memory of one run.",
     "clip_skip": "How many last layers of the text encoders the prompt is not read from; the negative prompt and the refiner are read in full, as diffusers' pipelines do it.",
     "num_inference_steps": "Denoising steps; null is 40.",

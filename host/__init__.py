@@ -57,6 +57,7 @@ from .contracts.protocols import (
     Upscaler,
 )
 from .contracts.request import ControlRequest, InvocationRequest, NodeRequest
+from .contracts.routes import Answer, BytesAnswer, Call, CommandSpec, Console, RouteSpec
 from .contracts.specs import (
     BackgroundRemoverSpec,
     CompilerSpec,
@@ -73,19 +74,26 @@ from .contracts.specs import (
 from .contracts.steps import CheckSafety, Diffuse, Rediffuse, RemoveBackground, Save, Step, Upscale
 from .errors import StrettoError
 from .hookspecs import hookimpl
+from .promise import STRETTO_API
 
 __all__ = [
+    "STRETTO_API",
+    "Answer",
     "AxisRange",
     "BackgroundRemover",
     "BackgroundRemoverSpec",
     "Bench",
     "Bounds",
+    "BytesAnswer",
+    "Call",
     "CheckSafety",
     "Chunking",
+    "CommandSpec",
     "CompiledNetwork",
     "Compiler",
     "CompilerSpec",
     "Component",
+    "Console",
     "Control",
     "ControlNetSpec",
     "ControlRequest",
@@ -130,6 +138,7 @@ __all__ = [
     "RemoveBackground",
     "Remover",
     "Role",
+    "RouteSpec",
     "Save",
     "Scheduler",
     "SchedulerSpec",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .contracts.plan import Plan
     from .contracts.protocols import Bench, Frame, HostView
     from .contracts.request import InvocationRequest
+    from .contracts.routes import CommandSpec, RouteSpec
     from .contracts.specs import (
         BackgroundRemoverSpec,
         CompilerSpec,
@@ -127,6 +128,24 @@ class HostSpecs:
 
         :param host: settings and folders.
         :return: specs; each `missing` says why it cannot work here.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_routes(self, host: HostView) -> Iterable[RouteSpec]:
+        """Offer routes of the JSON API.
+
+        :param host: settings and folders.
+        :return: specs; paths begin with `/api/` and are not the host's own.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_commands(self, host: HostView) -> Iterable[CommandSpec]:
+        """Offer commands for the command line.
+
+        :param host: settings and folders.
+        :return: specs; names are not the host's own commands'.
         """
         raise NotImplementedError
 

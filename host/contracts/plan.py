@@ -5,7 +5,8 @@ A plan is what history shows and what PNG files carry, so its fields keep the co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..geometry import Window, cells_under, round_up
@@ -251,6 +252,7 @@ class Plan:
     iterations: int = 1  # runs one after the other, of `samples` pictures each, run i with seed + i
     tile: tuple[bool, bool] = (False, False)  # the axes (x, y) on which the picture goes on at its other end
     noise_offset: float = 0.0
+    plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # their parameters, by plugin
     notes: tuple[str, ...] = ()  # what planning chose in the caller's place, and why
     version: int = PLAN_VERSION
 

@@ -11,6 +11,7 @@ from .acceleration import Build
 from .events import Event
 from .models import ModelSpec, Patch, Precision, WeightFile
 from .plan import Plan
+from .request import InvocationRequest
 
 if TYPE_CHECKING:
     import torch
@@ -209,6 +210,9 @@ class HostView(Protocol):
 
     def plugin_settings(self, name: str, into: type[T]) -> T:
         """Read the table `[plugins.NAME]` of plugins.toml into the plugin's own frozen dataclass."""
+
+    def plugin_parameters(self, name: str, into: type[T], asked: InvocationRequest | Plan) -> T:
+        """Read what a request or a plan says under `plugins: {NAME: {...}}` into the plugin's own frozen dataclass."""
 
     def publish(self, event: Event) -> None:
         """Tell everybody who observes."""

@@ -194,6 +194,8 @@ class InvocationRequest:
     # progress
     intermediates: bool = True
     image_callback_steps: Steps = 10
+    # parameters of plugins, by plugin and by name
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
     # what a stored model supplies under the explicit values above; filled by the API
     defaults: dict[str, Any] = field(default_factory=dict)
     # what the API read otherwise than it was written; the plan's first notes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from ..contracts.routes import CommandSpec, RouteSpec
 from ..contracts.specs import (
     BackgroundRemoverSpec,
     CompilerSpec,
@@ -50,6 +51,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "register_background_removers", BackgroundRemoverSpec, "background remover"
         ),
         "compilers": Kind("register_compilers", CompilerSpec, "compiler"),
+        "routes": Kind("register_routes", RouteSpec, "route"),
+        "commands": Kind("register_commands", CommandSpec, "command"),
     }
 )
 

@@ -30,6 +30,7 @@ from ..planning.build import CorePlanning
 from ..planning.safety import require_checker
 from ..plugboard.board import Board, PluginRow
 from ..plugboard.switches import Switches, read_switches
+from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
 from .builds import Builds, Yard
 from .handle import NAME, WorkerHandle
@@ -164,6 +165,10 @@ class Host:
     def plugin_settings(self, name: str, into: type[T]) -> T:
         """Read the table `[plugins.NAME]` of plugins.toml into the plugin's own dataclass."""
         return self._switches.plugin_settings(name, into)
+
+    def plugin_parameters(self, name: str, into: type[T], asked: InvocationRequest | Plan) -> T:
+        """Read `plugins: {NAME: {...}}` of a request or a plan into the plugin's own dataclass."""
+        return read_table(asked.plugins.get(name, {}), into, f"plugins.{name}")
 
     def publish(self, event: Event) -> None:
         """Tell everybody who observes; while a job runs here, as that job's event."""

@@ -1,0 +1,10 @@
+"""The version of what `stretto.host` promises to plugins."""
+
+from __future__ import annotations
+
+__all__ = ["DECLARATION", "STRETTO_API"]
+
+# A step of the first number may break plugins, one of the second only adds; CHANGELOG.md says what to do.
+STRETTO_API = "1.0"
+# A plugin's module says with this name which versions it works with, as a PEP 440 specifier: ">=1.0,<2".
+DECLARATION = "REQUIRES_STRETTO_API"
