@@ -10,7 +10,6 @@ from ..contracts.plan import Node, Remover
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import BackgroundRemoverSpec
-from ..errors import UnsupportedError
 from .files import fetched_by, find_file
 from .masks import Voice
 
@@ -38,16 +37,12 @@ def with_background(node: Node, request: InvocationRequest, voice: Voice) -> Nod
 
 
 def pick_remover(host: HostView, fault: Callable[[str], None]) -> Remover | None:
-    """Find a remover; `fault` hears which file would do when there is none.
-
-    Raises UnsupportedError where no plugin offers any.
-    """
+    """Find a remover; `fault` hears which file or which plugin would do when there is none."""
     folder = host.folders.model_folder(WeightKind.BACKGROUND.value)
     specs: list[BackgroundRemoverSpec] = list(host.offers("background_removers").values())
     if not specs:
-        raise UnsupportedError(
-            "remove_background: no plugin here removes backgrounds; turn the plugin 'backgrounds' on in plugins.toml"
-        )
+        fault("no plugin here removes backgrounds; turn the plugin 'backgrounds' on in plugins.toml")
+        return None
     for spec in specs:
         file = find_file(folder, spec.files, WeightKind.BACKGROUND)
         if file is not None:

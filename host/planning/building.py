@@ -29,12 +29,13 @@ ORDER = (*TENSORRT, "onnxruntime", "torch_compile")
 def pick_compiler(host: HostView, asked: str | None, *, on_gpu: bool) -> CompilerSpec:
     """Give the compiler that was asked for, else the first that can build for a GPU, or for this machine without.
 
-    Raises UnsupportedError for one that cannot, NotFoundError for one that nobody offers.
+    Raises BadRequestError for one that cannot, NotFoundError for one that nobody offers, UnsupportedError
+    where nothing can.
     """
     if asked is not None:
         spec: CompilerSpec = host.offer("compilers", asked)
         if why := spec.missing():
-            raise UnsupportedError(f"'{spec.name}' cannot build here: {why}")
+            raise BadRequestError(f"'{spec.name}' cannot build here: {why}")
         return spec
     reasons, offers = [], host.offers("compilers")
     for name in ORDER:
@@ -54,7 +55,7 @@ def builds_of(
 ) -> tuple[Build, ...]:
     """Give a build for each network and target; without any, of UNet and VAE decoder, for this machine.
 
-    Raises BadRequestError for an unknown word, UnsupportedError for what the compiler does not compile.
+    Raises BadRequestError for an unknown word, and for what the compiler does not compile.
     """
     named = networks or [word for word in DEFAULTS if word in spec.components]
     wanted: tuple[str | None, ...] = tuple(dict.fromkeys(targets)) or (None,)
@@ -67,7 +68,7 @@ def _build(spec: CompilerSpec, word: str, target: str | None) -> Build:
     inpainter = word == INPAINT_UNET
     component = Component.UNET if inpainter else Component(word)
     if component not in spec.components:
-        raise UnsupportedError(
+        raise BadRequestError(
             f"'{spec.name}' does not compile {word}; it compiles {', '.join(spec.components)}"
         )
     return Build(component=component, compiler=spec.name, target=target, inpainter=inpainter)

@@ -12,7 +12,7 @@ from ..contracts.plan import Follower, Rediffusion, UpscaleStage
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import UpscalerSpec
-from ..errors import NotFoundError, UnsupportedError
+from ..errors import NotFoundError
 from ..geometry import round_up, window_count
 from .control import Drawer, resolve_follower
 from .files import fetched_by, file_names, find_file
@@ -53,10 +53,7 @@ class Place:
 def plan_stages(
     request: InvocationRequest, host: HostView, place: Place, *, fault: Blame, note: Note
 ) -> tuple[UpscaleStage, ...]:
-    """Resolve `upscale*`; `fault` hears of unknown words and missing files, `note` of what is left out.
-
-    Raises UnsupportedError for an upscaler that cannot work here.
-    """
+    """Resolve `upscale*`; `fault` hears of unknown words, missing files and what cannot work here, `note` of what is left out."""
     methods = [
         _method("upscale" if len(request.upscale) == 1 else f"upscale[{i}]", word, host, fault)
         for i, word in enumerate(request.upscale)
@@ -118,7 +115,8 @@ def _method(field: str, word: str, host: HostView, fault: Blame) -> UpscaleStage
         return UpscaleStage(method=word, amount=1, weights=file)
     why = spec.missing()
     if why is not None:
-        raise UnsupportedError(f"{field}: '{word}' cannot work here: {why}")
+        fault(field, f"'{word}' cannot work here: {why}")
+        return UpscaleStage(method=spec.name, amount=1)
     if spec.build is not None:
         return UpscaleStage(method=spec.name, amount=1)
     file = find_file(folder, spec.files, WeightKind.UPSCALER)

@@ -14,7 +14,7 @@ from PIL import Image
 from stretto.api.accounts import UserForm, add_user, first_administrator
 
 from .client import QUICK, Still
-from .fuzzing import Fuzz
+from .fuzzing import READINESS, Fuzz
 from .stand_in import StandIn, standing_in, weights
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -60,14 +60,18 @@ def stand_in():
 
 @pytest.mark.timeout(3600 if EXAMPLES else 180)
 @pytest.mark.parametrize("admin", [True, False], ids=["administrator", "stranger"])
-def test_fuzz(still: Still, stand_in: StandIn, admin: bool, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("running", [False, True], ids=["all", "readiness"])
+def test_fuzz(
+    still: Still, stand_in: StandIn, running: bool, admin: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     fuzz = Fuzz(still=still, known=filled(still), civitai_url=stand_in.url, admin=admin)
+    if running:
+        still.host.start()
     fuzz.run(PHASES, EXAMPLES or BOUNDED)
     with capsys.disabled():
         told = [fuzz.summary(), *(f"- {words}\n  {again}" for words, again in fuzz.failures.items())]
         sys.stdout.write("\n".join(["", *told, ""]) if EXAMPLES else "")
     assert not fuzz.failures, "\n".join(told)
-    operations = {operation for operation, _ in fuzz.statuses}
-    assert len(operations) == sum(
-        len(item) for item in still.client.get("/api/openapi.json").json["paths"].values()
-    )
+    paths = still.client.get("/api/openapi.json").json["paths"]
+    asked = [path for path in paths if (path == READINESS) == running]
+    assert len({operation for operation, _ in fuzz.statuses}) == sum(len(paths[path]) for path in asked)

@@ -5,7 +5,7 @@ import pytest
 from stretto.api.plan_json import plan_from_json
 from stretto.host import InvocationRequest, Plan, Rediffuse, Rediffusion, Upscale, UpscalerSpec
 from stretto.host.contracts.images import ImageRef
-from stretto.host.errors import InvalidRequestError, UnsupportedError
+from stretto.host.errors import InvalidRequestError
 from stretto.host.planning.build import build_plan
 from stretto.host.planning.estimate import drawn_over, progress_ticks
 from stretto.host.planning.files import find_file
@@ -218,7 +218,7 @@ def test_a_missing_file_is_one_fault(view: Any, shelf: Path, word: str, message:
 
 def test_what_cannot_work_here_says_why(view: Any, shelf: Path) -> None:
     with pytest.raises(
-        UnsupportedError, match=r"^upscale\[1\]: 'faces' cannot work here: there are no faces$"
+        InvalidRequestError, match=r"^upscale\[1\]: 'faces' cannot work here: there are no faces$"
     ):
         plan_of(view, outscale=2, upscale=("lanczos", "faces"))
 
@@ -240,5 +240,5 @@ def test_a_file_may_lie_deeper_but_not_outside(tmp_path: Path) -> None:
 
 
 def test_without_a_plugin_for_it_backgrounds_stay(view: Any) -> None:
-    with pytest.raises(UnsupportedError, match="no plugin here removes backgrounds"):
+    with pytest.raises(InvalidRequestError, match=r"^remove_background: no plugin here removes backgrounds"):
         plan_of(view, remove_background=True)

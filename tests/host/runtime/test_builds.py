@@ -161,7 +161,7 @@ def test_the_compiler_is_the_first_that_can_build_for_what_there_is() -> None:
     assert pick_compiler(host, None, on_gpu=True).name == "tensorrt_rtx"
     assert pick_compiler(host, None, on_gpu=False).name == "torch_compile"
     assert pick_compiler(host, "tensorrt_rtx", on_gpu=False).name == "tensorrt_rtx"
-    with pytest.raises(UnsupportedError, match="'tensorrt' cannot build here: not installed"):
+    with pytest.raises(BadRequestError, match="'tensorrt' cannot build here: not installed"):
         pick_compiler(host, "tensorrt", on_gpu=True)
     with pytest.raises(UnsupportedError, match=r"nothing can build engines here; .*'onnxruntime': no plugin"):
         pick_compiler(offering(trt), None, on_gpu=True)
@@ -176,7 +176,7 @@ def test_networks_are_named_by_the_contracts_words_too() -> None:
         (Component.UNET, True, "sm120"),
     ]
     with pytest.raises(
-        UnsupportedError, match="'some' does not compile controlnet; it compiles unet, vae_decoder"
+        BadRequestError, match="'some' does not compile controlnet; it compiles unet, vae_decoder"
     ):
         builds_of(some, ["controlnet"])
     with pytest.raises(BadRequestError, match="no network is called 'unett'; did you mean 'unet'"):
