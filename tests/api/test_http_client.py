@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import ssl
+
 import pytest
-from stretto.api import addresses
+import trustme
+from stretto.api import addresses, http_client
 from stretto.api.http_client import opened
 from stretto.host.errors import BadRequestError, UpstreamError
 
@@ -52,3 +55,40 @@ def test_a_redirect_is_checked_as_what_was_asked_for_is(away, target, monkeypatc
     with pytest.raises(BadRequestError, match="url: "), opened(f"{away.url}/b", {}):
         pass
     assert [path for path, _ in away.asked] == ["/b"]
+
+
+@pytest.fixture
+def secure(monkeypatch, tmp_path):
+    """A server whose certificate for 127.0.0.1 the client trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.setattr(
+        http_client, "_tls", lambda: ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    )
+    with standing_in(context) as other:
+        other.files["/a"] = b"here"
+        yield other
+
+
+def test_a_redirect_does_not_lead_from_https_to_http(secure, away):
+    secure.faults["/b"] = ["to /a", f"to {away.url}/a"]
+    with opened(f"{secure.url}/b", {}, private=True) as response:
+        assert response.read() == b"here"
+    with (
+        pytest.raises(UpstreamError, match="from https to another scheme, which is not followed"),
+        opened(f"{secure.url}/b", {}, private=True),
+    ):
+        pass
+    assert away.asked == []
+
+
+def test_a_certificate_of_a_stranger_is_refused(secure, monkeypatch):
+    monkeypatch.setattr(http_client, "_tls", ssl.create_default_context)
+    with (
+        pytest.raises(UpstreamError, match=r"127\.0\.0\.1 has no valid certificate"),
+        opened(f"{secure.url}/a", {}, private=True),
+    ):
+        pass
+    assert secure.asked == []
