@@ -6,6 +6,8 @@ arithmetic; over few, as deep in a UNet, it is most of the work. See docs/explan
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["FEW_ROWS", "Convolution", "read_in_place"]
+__all__ = ["FEW_ROWS", "Convolution", "laid_out", "read_in_place"]
 
 # Up to so many pixels of the result, counted over the batch. Measured with channels last on one core of a
 # Xeon with AVX-512: a product takes 0.2 to 1.0 times as long as oneDNN up to here, and mostly more above.
@@ -35,16 +37,27 @@ class Convolution(nn.Conv2d):
         weight: torch.Tensor,  # (out, in, kernel, kernel)
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        how = None if torch.compiler.is_compiling() else _how(self, input)
-        if how is None or not 0 < len(input) * how.high * how.wide <= FEW_ROWS or input.device.type != "cpu":
+        laid = None if torch.compiler.is_compiling() else self.borders.laid(self, input, weight)
+        if laid is None:
             summed: torch.Tensor = super()._conv_forward(input, weight, bias)
             return summed
-        taps = weight.permute(0, 2, 3, 1)  # with channels last this is a view, and so are all others of it
-        if how.seen is not None:
-            taps = taps[how.seen]
-        rows = _patches(input.permute(0, 2, 3, 1), how, self.borders)
-        summed = functional.linear(rows, taps.reshape(len(weight), -1), bias)
+        rows = _patches(input.permute(0, 2, 3, 1), laid.how, self.borders)
+        summed = functional.linear(rows, laid.taps, bias)
         return summed.permute(0, 3, 1, 2)
+
+
+@contextmanager
+def laid_out(network: nn.Module) -> Iterator[None]:
+    """Let the convolutions of `network` keep how weights are laid out; they must not change meanwhile."""
+    borders = next((one.borders for one in network.modules() if isinstance(one, Convolution)), None)
+    if borders is None or borders.remembers:
+        yield
+        return
+    borders.remembers = True
+    try:
+        yield
+    finally:
+        borders.forget()
 
 
 def read_in_place(network: nn.Module) -> None:
@@ -79,6 +92,19 @@ class _Reading(NamedTuple):
     def plain(self) -> bool:
         """Say whether every pixel that comes out is made of the one that is there."""
         return self.taps == (1, 1) and self.stride == (1, 1) and not self.around
+
+
+class _Laid(NamedTuple):
+    """A weight as a matrix for pictures of one size; a view of it, where it lies channels last."""
+
+    how: _Reading
+    taps: torch.Tensor  # (out, taps * in)
+    weight: torch.Tensor  # which no other one can be taken for while it lives
+
+
+def _shares(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Say whether two tensors lie in the same memory."""
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _how(convolution: nn.Conv2d, taken: torch.Tensor) -> _Reading:
@@ -151,9 +177,32 @@ class _Borders:
 
     def __init__(self) -> None:
         self._kept: dict[object, tuple[torch.Tensor, torch.Tensor]] = {}  # the inside, and what taps see
+        self._laid: dict[object, _Laid] = {}
+        self.remembers = False
 
     def __deepcopy__(self, _memo: object) -> _Borders:
         return _Borders()
+
+    def forget(self) -> None:
+        """Let go of weights."""
+        self.remembers = False
+        self._laid.clear()
+
+    def laid(self, layer: nn.Conv2d, taken: torch.Tensor, weight: torch.Tensor) -> _Laid | None:
+        """Lay a weight out for what is taken; None where oneDNN is better at it."""
+        key = id(weight), taken.shape
+        if key in self._laid:
+            return self._laid[key]
+        how, made = _how(layer, taken), None
+        if 0 < len(taken) * how.high * how.wide <= FEW_ROWS and taken.device.type == "cpu":
+            taps = weight.permute(
+                0, 2, 3, 1
+            )  # with channels last this is a view, and so are all others of it
+            seen = taps if how.seen is None else taps[how.seen]
+            made = _Laid(how, seen.reshape(len(weight), -1), weight)
+        if self.remembers and made is not None and _shares(made.taps, weight):  # a copy would double the weights
+            self._laid[key] = made
+        return made
 
     def seen(self, pixels: torch.Tensor, how: _Reading) -> torch.Tensor:
         """Lay pixels into their border and view what each tap sees, until the next ones are laid there."""

@@ -17,6 +17,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 from torch.nn import functional
 
+from .convolution import laid_out
+from .lean_norm import lean_norm
 from .lean_transformer import lean_transformer
 
 __all__ = ["LeanAttention", "LeanResnet", "make_lean", "remembering"]
@@ -120,25 +122,29 @@ def make_lean(network: nn.Module) -> None:
             module.__class__ = LeanResnet
             module.heard = heard  # type: ignore[assignment]
         else:
+            lean_norm(module)
             lean_transformer(module)
 
 
 @contextmanager
 def remembering(network: Any) -> Iterator[None]:
-    """Let lean attention remember what it made of the prompt's tensor; weights must not change meanwhile.
+    """Let a network remember what it made of the prompt's tensor and of weights, which must not change meanwhile.
 
     A network that is no module of torch, but was made of one, has nothing to remember.
     """
-    modules = network.modules() if isinstance(network, nn.Module) else ()
-    heard = next((one.heard for one in modules if isinstance(one, LeanAttention)), None)
-    if heard is None or heard.remembers:
+    if not isinstance(network, nn.Module):
         yield
         return
-    heard.remembers = True
-    try:
-        yield
-    finally:
-        heard.forget()
+    with laid_out(network):
+        heard = next((one.heard for one in network.modules() if isinstance(one, LeanAttention)), None)
+        if heard is None or heard.remembers:
+            yield
+            return
+        heard.remembers = True
+        try:
+            yield
+        finally:
+            heard.forget()
 
 
 def _attends_plainly(attention: Any) -> bool:

@@ -8,7 +8,7 @@ import itertools
 import pytest
 import torch
 from stretto.host.engine import convolution
-from stretto.host.engine.convolution import FEW_ROWS, Convolution, read_in_place
+from stretto.host.engine.convolution import FEW_ROWS, Convolution, laid_out, read_in_place
 from torch import nn
 
 KINDS = {
@@ -170,3 +170,35 @@ def test_layers_of_one_network_share_borders():
     assert (network(taken) - expected(taken)).abs().max() < 1e-5
     assert len(network[0].borders._kept) == 2
     assert network[0].borders is network[2].borders
+
+
+def test_a_layout_is_kept_while_weights_stay_and_is_no_copy():
+    plain, ours = pair(**KINDS["plain"])
+    network = nn.Sequential(ours).to(memory_format=torch.channels_last)
+    taken, weight = torch.randn(2, 24, 4, 4), ours.weight
+    with torch.inference_mode(), laid_out(network):
+        first = network(taken)
+        (laid,) = ours.borders._laid.values()
+        assert laid.taps.untyped_storage().data_ptr() == weight.untyped_storage().data_ptr()
+        assert torch.equal(network(taken), first)
+        other = torch.randn_like(weight, memory_format=torch.channels_last)
+        expected = plain._conv_forward(taken, other, ours.bias)
+        assert (ours._conv_forward(taken, other, ours.bias) - expected).abs().max() < 1e-4
+        network(torch.randn(1, 24, 1, 1))
+        assert len(ours.borders._laid) == 3
+        with laid_out(network):  # of which nothing is let go within
+            pass
+        assert len(ours.borders._laid) == 3
+    assert not ours.borders._laid
+    with torch.inference_mode():
+        network(taken)
+    assert not ours.borders._laid
+
+
+def test_what_would_be_a_copy_is_not_kept():
+    plain, ours = pair(**KINDS["plain"])
+    ours.weight = nn.Parameter(ours.weight.contiguous(memory_format=torch.contiguous_format))
+    taken = torch.randn(2, 24, 4, 4)
+    with torch.inference_mode(), laid_out(nn.Sequential(ours)):
+        assert (ours(taken) - plain(taken)).abs().max() < 1e-5
+        assert not ours.borders._laid
