@@ -24,6 +24,7 @@ from .auth import COOKIE, cookie_of
 from .conditional import etag_of, settled
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
 from .outages import outage
+from .plugin_routes import PluginRoutes
 from .problems import PROBLEM_TYPE, problem, wants_problem
 from .request_ids import REQUEST_ID, request_id
 from .routes import ROUTES
@@ -90,6 +91,8 @@ def build_app(host: Host, store: PonyJobStore, *, guarded: bool = False, seats: 
     app.default_error_handler = _unrouted(services)
     for route in ROUTES:
         app.route(route.path, route.method, callback=_counted(route, services))
+    # last of all, so that none of the host's own paths is a plugin's
+    app.route("/api/<_:path>", "ANY", callback=_plugged(services, PluginRoutes(host, seats - 1)))
     return app
 
 
@@ -104,6 +107,10 @@ def _enter() -> None:
     environ = bottle.request.environ
     if environ["REQUEST_METHOD"] == "OPTIONS":
         raise _response(200, b"", MEDIA_TYPE)
+    try:
+        environ["bottle.raw_path"].encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError as error:  # Bottle would leave out what is no text, and find another route
+        raise bottle.HTTPError(HTTPStatus.NOT_FOUND) from error
     environ["PATH_INFO"] = environ["PATH_INFO"].rstrip("/") or "/"
 
 
@@ -117,6 +124,20 @@ def _counted(route: Route, services: Services) -> Callable[..., bottle.HTTPRespo
         return response
 
     return counted
+
+
+def _plugged(services: Services, plugged: PluginRoutes) -> Callable[..., bottle.HTTPResponse]:
+    unrouted = _unrouted(services)
+
+    def answer(_: str) -> bottle.HTTPResponse:
+        environ = bottle.request.environ
+        found = plugged.find(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        if found is None:
+            return unrouted(bottle.HTTPError(HTTPStatus.NOT_FOUND))
+        route, names = found
+        return _counted(route, services)(**names)
+
+    return answer
 
 
 def _unrouted(services: Services) -> Callable[[Any], bottle.HTTPResponse]:
@@ -195,12 +216,10 @@ def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPRespon
     match reply:
         case Data():
             body = success(params, json_text(reply.value), reply.count, in_meta=reply.in_meta)
-            response = _response(200, body, MEDIA_TYPE)
-            for name, value in reply.headers:
-                response.add_header(name, value)
-            return response
+            return _with(_response(200, body, MEDIA_TYPE), reply.headers)
         case JsonReply():
-            return _response(200, success(params, reply.text, reply.count), MEDIA_TYPE)
+            body = success(params, reply.text, reply.count)
+            return _with(_response(200, body, MEDIA_TYPE), reply.headers)
         case RawReply():
             return _aged(_response(200, reply.body, reply.media_type), reply.max_age_s)
         case FileReply():
@@ -209,6 +228,12 @@ def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPRespon
             response = _response(200, reply.chunks, reply.media_type)
             response.set_header("Cache-Control", "no-store")
             return response
+
+
+def _with(response: bottle.HTTPResponse, headers: Iterable[tuple[str, str]]) -> bottle.HTTPResponse:
+    for name, value in headers:
+        response.add_header(name, value)
+    return response
 
 
 def _file(reply: FileReply) -> bottle.HTTPResponse:

@@ -17,7 +17,16 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from annotated_types import Ge, Le, MaxLen
 from stretto.host.errors import Fault, InvalidRequestError, did_you_mean
 
-__all__ = ["MAX_ITEMS", "checked", "expected", "hints_of", "refuse", "refuse_half_characters", "shown"]
+__all__ = [
+    "MAX_ITEMS",
+    "MISSING",
+    "checked",
+    "expected",
+    "hints_of",
+    "refuse",
+    "refuse_half_characters",
+    "shown",
+]
 
 T = TypeVar("T")
 
@@ -25,6 +34,7 @@ MAX_FAULTS = 50  # reported of one body
 MAX_ITEMS = 64  # in any list of a body
 SHOWN_CHARACTERS = 60
 SHOWN_NAMES = 8
+MISSING = "is missing"  # how the fault of a field begins that has no default and was not given
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
 
 
@@ -178,7 +188,7 @@ def _loosened(value: object, hint: Any) -> object:
 def _fault(owner: type[Any], detail: Mapping[str, Any]) -> Fault:
     where: tuple[str | int, ...] = detail["loc"]
     if detail["type"] == "missing":
-        return Fault(field=_path(where), message=f"is missing in {shown(detail['input'])}; name it")
+        return Fault(field=_path(where), message=f"{MISSING} in {shown(detail['input'])}; name it")
     hint = _hint_at(owner, where)
     message = f"{shown(detail['input'])} is not {expected(hint)}"
     plain, _ = _unwrapped(hint)

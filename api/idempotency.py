@@ -12,11 +12,11 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pony.orm import db_session
-from stretto.host.errors import BadRequestError, KeyReusedError, NotFoundError
+from stretto.host.errors import BadRequestError, KeyReusedError, NotFoundError, StrettoError
 
 from .entities import Records
 from .fields import shown
@@ -63,6 +63,21 @@ class Promises:
     def lock(self, key: Key) -> threading.Lock:
         """Give what is to be held from `promised` until the invocation is there."""
         return self._locks[hash(key) % LOCKS]
+
+    def once(self, key: Key, digest: str, submit: Callable[[str], str]) -> str:
+        """Give the invocation of a key, which `submit` makes under the identifier that it gets, unless it is there.
+
+        What `submit` refuses frees the key. Raises KeyReusedError for another body.
+        """
+        with self.lock(key):
+            uuid = self.promised(key, digest)
+            if self.kept(uuid):
+                return uuid
+            try:
+                return submit(uuid)
+            except StrettoError:
+                self.forget(key)
+                raise
 
     def promised(self, key: Key, digest: str) -> str:
         """Give the invocation's identifier, a new one for a new key; KeyReusedError for another body."""

@@ -155,6 +155,7 @@ class JsonReply:
 
     text: str | bytes
     count: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

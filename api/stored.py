@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .entities import Records
 
-__all__ = ["planner"]
+__all__ = ["plan_request", "planner"]
 
 # names of files, unless the caller says that a model is meant
 CHECKPOINTS = (".ckpt", ".safetensors")
@@ -32,6 +32,13 @@ def planner(
     """Give what plans the requests of one body: `host.plan`, after stored models are put in."""
     said = frozenset(read_aliases(payload).given)
     return lambda request: host.plan(_resolved(request, said, host, records))
+
+
+def plan_request(host: Host, records: Records, request: InvocationRequest) -> Plan:
+    """Plan a request that a plugin made, stored models put in: what differs from its default was said."""
+    usual = InvocationRequest()
+    said = [one.name for one in fields(request) if getattr(request, one.name) != getattr(usual, one.name)]
+    return host.plan(_resolved(request, frozenset(said), host, records))
 
 
 def _resolved(

@@ -11,7 +11,6 @@ from stretto.host.errors import (
     GoneError,
     InvalidRequestError,
     NotFoundError,
-    StrettoError,
 )
 
 from ..access import users_may
@@ -41,7 +40,9 @@ def invoke(call: Call) -> Reply:
     if text is None:
         uuid = _submitted(call, body, faults)
     else:
-        uuid = _submitted_once(call, body, faults, Key(call.user.id, text))
+        uuid = call.services.promises.once(
+            Key(call.user.id, text), digest_of(body), lambda named: _submitted(call, body, faults, named)
+        )
     said = _awaited(call.services, uuid) if waits else ticket(uuid)
     return Data(said, headers=(("Location", f"/api/invocation/{uuid}"),))
 
@@ -49,19 +50,6 @@ def invoke(call: Call) -> Reply:
 def _submitted(call: Call, body: Mapping[str, object], faults: list[Fault], named: str | None = None) -> str:
     plan = _planned(call, body, faults)
     return call.services.host.submit(plan, call.user.id, named=named).uuid
-
-
-def _submitted_once(call: Call, body: Mapping[str, object], faults: list[Fault], key: Key) -> str:
-    promises = call.services.promises
-    with promises.lock(key):
-        uuid = promises.promised(key, digest_of(body))
-        if promises.kept(uuid):
-            return uuid
-        try:
-            return _submitted(call, body, faults, uuid)
-        except StrettoError:
-            promises.forget(key)
-            raise
 
 
 def plan_invocation(call: Call) -> Reply:

@@ -22,6 +22,7 @@ from ..contracts.specs import (
     VaeSpec,
 )
 from ..errors import NotFoundError, PluginClashError, PluginError, did_you_mean
+from .offer_rules import check_offer, exclusive_words
 
 __all__ = ["KINDS", "Kind", "Registry"]
 
@@ -70,9 +71,10 @@ class Registry(Generic[S]):
         """Take one spec from the plugin `owner`.
 
         Raises PluginClashError when another plugin has its name or an alias, saying which line
-        settles it, and PluginError when `owner` itself has.
+        settles it, and PluginError when `owner` itself has, or for an offer that cannot be served.
         """
-        words = (spec.name, *spec.aliases)
+        check_offer(spec)
+        words = (spec.name, *spec.aliases, *exclusive_words(spec))
         for i, word in enumerate(words):
             if word in words[:i] or self._owners.get(word) == owner:
                 raise PluginError(
