@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from .access import ANYBODY
 from .envelope import json_text
 from .openapi_answers import answer_of
+from .openapi_plugins import plugin_paths, plugin_schemas, plugin_tags
 from .openapi_shapes import Offered, body_of, query_of, schemas
 from .openapi_statuses import error_responses, responses_of
+from .plugin_routes import Offers
 from .routing import Route
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["document_of", "offered", "openapi"]
 
 PART = re.compile(r"<(\w+)(:path)?>")
-BUILT_IN = "stretto.api.routes."
 ABOUT = (
     "Bodies are JSON objects, whatever their Content-Type says. Unless `auth` is on, no credentials are needed. "
     "HEAD is answered wherever GET is, OPTIONS everywhere, and a trailing slash makes no difference."
@@ -51,13 +52,15 @@ def _aliases(spec: Any) -> Sequence[str]:
 
 
 @lru_cache(maxsize=2)
-def document_of(routes: tuple[Route, ...], version: str, names: Offered) -> bytes:
+def document_of(routes: tuple[Route, ...], version: str, names: Offered, plugged: Offers) -> bytes:
     """Write the document; the last two are kept."""
-    return json_text(openapi(routes, version, names)).encode()
+    return json_text(openapi(routes, version, names, plugged)).encode()
 
 
-def openapi(routes: Sequence[Route], version: str, names: Offered) -> dict[str, Any]:
-    """Make the document of some routes and offers."""
+def openapi(routes: Sequence[Route], version: str, names: Offered, plugged: Offers = ()) -> dict[str, Any]:
+    """Make the document of some routes and offers; `plugged` are the routes of plugins."""
+    tags = _tags(routes)
+    tags |= {name: words for name, words in plugin_tags(plugged).items() if name not in tags}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -67,23 +70,22 @@ def openapi(routes: Sequence[Route], version: str, names: Offered) -> dict[str, 
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": words} for name, words in _tags(routes).items()],
-        "paths": _paths(routes),
+        "tags": [{"name": name, "description": words} for name, words in tags.items()],
+        "paths": _paths(routes) | plugin_paths(plugged),
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "enfugue_token"},
             },
             "responses": error_responses(),
-            "schemas": schemas(names),
+            "schemas": schemas(names) | plugin_schemas(plugged),
         },
     }
 
 
 def _tag(route: Route) -> str:
-    """Give the subject of a built-in route, and the owner of a plugin's."""
-    module = route.handle.__module__
-    return module.removeprefix(BUILT_IN) if module.startswith(BUILT_IN) else module.partition(".")[0]
+    """Give the subject of a route."""
+    return route.handle.__module__.rpartition(".")[2]
 
 
 def _tags(routes: Sequence[Route]) -> dict[str, str]:

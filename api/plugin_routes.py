@@ -26,11 +26,12 @@ from .plugin_forms import read_body, read_query
 from .plugin_seats import PluginSeats
 from .routing import Call, JsonReply, RawReply, Reply, Route
 from .stored import plan_request
+from .telemetry import NAMES, OTHER
 
 if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
 
-__all__ = ["Offers", "PluginRoutes", "access_of", "plugin_offers"]
+__all__ = ["PART", "Offers", "PluginRoutes", "access_of", "plugin_offers"]
 
 PART = re.compile(r"<(\w+)>", re.ASCII)
 # of a header that a plugin adds (RFC 9110, 5.1 and 5.5)
@@ -63,6 +64,7 @@ class PluginRoutes:
     def __init__(self, host: Host, seats: int) -> None:
         self._host = host
         self._seats = PluginSeats(seats)
+        self._labels: set[str] = set()
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         """Give the route for a request, and the parts of the path that it names; None without one."""
@@ -78,7 +80,14 @@ class PluginRoutes:
             with self._seats.taken(owner, f"{spec.method} {spec.path}"):
                 return _handled(owner, spec, call)
 
-        return Route(spec.method, spec.path, handle, access_of(spec))
+        return Route(spec.method, self._label(spec.path), handle, access_of(spec))
+
+    def _label(self, path: str) -> str:
+        """Give the path under which answers are counted: plugins come and go, and counts stay."""
+        if path not in self._labels and len(self._labels) >= NAMES:
+            return OTHER
+        self._labels.add(path)
+        return path
 
 
 @lru_cache(maxsize=4)

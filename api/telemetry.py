@@ -30,7 +30,7 @@ from stretto.host.contracts.events import (
 )
 from stretto.host.errors import CancelledError
 
-__all__ = ["FAMILIES", "OTHER", "UNROUTED", "Family", "Telemetry"]
+__all__ = ["FAMILIES", "NAMES", "OTHER", "UNROUTED", "Family", "Telemetry"]
 
 OTHER = "other"  # a name beyond those that there is room for
 UNROUTED = "(none)"  # the route of a request that is for none

@@ -72,6 +72,10 @@ def _check_route(spec: RouteSpec) -> None:
         raise PluginError(f"{where} needs {spec.needs!r}; known: {', '.join(NEEDS)}")
     if not callable(spec.handle):
         raise PluginError(f"{where} has a `handle` that cannot be called: {spec.handle!r}")
+    if type(spec.handle).__hash__ is None:
+        raise PluginError(
+            f"{where} has a `handle` that cannot be hashed; give its class eq=False or a __hash__"
+        )
     _check_path(spec.path, where)
     if spec.query is not None:
         _check_form(spec.query, f"{where} has the query", nested=False, seen=())

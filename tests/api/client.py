@@ -18,7 +18,7 @@ from stretto.api.store import PonyJobStore
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders
 
-from .conformance import deviations
+from .conformance import Contract, deviations
 
 COMMAND = Path(sys.executable).with_name("stretto")
 # curl's
@@ -51,8 +51,9 @@ STALE_S = 60.0
 
 
 class Client:
-    def __init__(self, port: int, token: str = "") -> None:
+    def __init__(self, port: int, token: str = "", contract: Contract | None = None) -> None:
         self.port = port
+        self.contract = contract
         self.token = token
         self._used = time.monotonic()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -73,7 +74,7 @@ class Client:
         self._connection.request(method, path, body=raw, headers=sent)
         response = self._connection.getresponse()
         answer = Answer(response.status, dict(response.getheaders()), response.read())
-        found = list(deviations(method, path, answer.status, answer.headers, answer.body))
+        found = list(deviations(method, path, answer.status, answer.headers, answer.body, self.contract))
         assert not found, f"the OpenAPI document says otherwise: {found}"
         return answer
 

@@ -7,18 +7,11 @@ import dataclasses
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from stretto.api.access import ANY_USER
 from stretto.api.openapi import openapi
 from stretto.api.routes import ROUTES
-from stretto.api.routing import Call, Data, Reply, Route
 from stretto.host.contracts.request import INTERNAL, InvocationRequest
 
 from .client import QUICK, Signed, Still
-
-
-def mirror(call: Call) -> Reply:
-    """Mirror a word."""
-    return Data(call.names["word"])
 
 
 def test_document_is_valid_and_has_every_route(still: Still) -> None:
@@ -86,12 +79,10 @@ def test_schema_of_an_invocation_takes_what_the_server_takes(still: Still, body:
     assert Draft202012Validator(schema).is_valid(body) is fits
 
 
-def test_plugin_offers_and_routes_are_its_own() -> None:
-    route = Route("GET", "/api/mirror/<word:path>", mirror, ANY_USER)
+def test_plugin_offers_are_words_of_the_document() -> None:
     names = (("schedulers", ("odd",)), ("controlnets", ()), ("upscalers", ()), ("vaes", ()))
-    document = openapi([*ROUTES, route], "1", names)
+    document = openapi(ROUTES, "1", names)
     assert document["components"]["schemas"]["Scheduler"]["enum"] == ["odd"]
-    assert document["paths"]["/api/mirror/{word}"]["get"]["tags"] == [mirror.__module__.partition(".")[0]]
 
 
 def test_anybody_may_read_the_document_and_its_page(signed: Signed) -> None:
