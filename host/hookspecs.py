@@ -118,7 +118,7 @@ class HostSpecs:
         """Offer networks for the `remove_background` parameter.
 
         :param host: settings and folders.
-        :return: specs; the first one whose file is in the model folder is used.
+        :return: specs; the first one that needs no file, or whose file is in the model folder, is used.
         """
         raise NotImplementedError
 

@@ -195,10 +195,10 @@ class UpscaleStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remover:
-    """What tells a subject from its background: the offer named `method`, with its network."""
+    """What tells a subject from its background: the offer named `method`, with its network if it has one."""
 
     method: str
-    weights: WeightFile
+    weights: WeightFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

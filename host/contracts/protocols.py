@@ -12,6 +12,7 @@ from .events import Event
 from .models import ModelSpec, Patch, Precision, WeightFile
 from .plan import Plan
 from .request import InvocationRequest
+from .steps import Step
 
 if TYPE_CHECKING:
     import torch
@@ -166,6 +167,7 @@ class Bench(Protocol):
     precision: Precision
     folders: Folders
     host: HostView
+    ahead: tuple[Step, ...]  # what is done after the step at work; the last one is `Save`
 
     def model(self, spec: ModelSpec) -> LoadedModel:
         """Load, or reuse, a model through the pool."""

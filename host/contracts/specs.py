@@ -112,14 +112,16 @@ class UpscalerSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundRemoverSpec(Spec):
-    """A network that finds a picture's subject: `open` gets the first of `files` that is there, and the device.
+    """What finds a picture's subject: `build` gets the device, where no weights are needed.
 
-    Files are looked for in the `background` model folder; `source` is the URL of the first.
+    A network names its `files` in the `background` model folder, with `source`, the URL of the first;
+    `open` gets the first one that is there, and the device.
     """
 
-    open: Callable[[WeightFile, str], BackgroundRemover]
-    files: tuple[str, ...]
-    source: str
+    open: Callable[[WeightFile, str], BackgroundRemover] | None = None
+    files: tuple[str, ...] = ()
+    source: str = ""
+    build: Callable[[str], BackgroundRemover] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

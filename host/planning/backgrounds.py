@@ -1,4 +1,4 @@
-"""Which network removes backgrounds: the first offered one whose file is in the model folder."""
+"""What removes backgrounds: the first offer that needs no file, or whose file is in the model folder."""
 
 from __future__ import annotations
 
@@ -37,19 +37,25 @@ def with_background(node: Node, request: InvocationRequest, voice: Voice) -> Nod
 
 
 def pick_remover(host: HostView, fault: Callable[[str], None]) -> Remover | None:
-    """Find a remover; `fault` hears which file or which plugin would do when there is none."""
+    """Find the first remover that needs no file or has one; `fault` hears which file or which plugin would do when there is none."""
     folder = host.folders.model_folder(WeightKind.BACKGROUND.value)
     specs: list[BackgroundRemoverSpec] = list(host.offers("background_removers").values())
     if not specs:
         fault("no plugin here removes backgrounds; turn the plugin 'backgrounds' on in plugins.toml")
         return None
     for spec in specs:
+        if spec.build is not None:
+            return Remover(method=spec.name)
         file = find_file(folder, spec.files, WeightKind.BACKGROUND)
         if file is not None:
             return Remover(method=spec.name, weights=file)
-    files = ", ".join(name for spec in specs for name in spec.files)
+    named = [spec for spec in specs if spec.files]
+    if not named:
+        fault("is done by no plugin here that says how; turn the plugin 'backgrounds' on in plugins.toml")
+        return None
+    files = ", ".join(name for spec in named for name in spec.files)
     fault(
         f"needs a network's weights; put one of {files} into {folder}, for instance by: "
-        f"{fetched_by(folder, specs[0].files[0], specs[0].source)}",
+        f"{fetched_by(folder, named[0].files[0], named[0].source)}",
     )
     return None

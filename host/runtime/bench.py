@@ -16,6 +16,7 @@ from ..contracts.models import ModelSpec, Precision, Role
 from ..contracts.plan import Plan
 from ..contracts.ports import Job
 from ..contracts.protocols import HostView, LoadedModel
+from ..contracts.steps import Step
 from ..errors import CancelledError
 from .machine import Machine
 from .meter import Meter
@@ -71,6 +72,7 @@ class JobBench:
         self.precision: Precision = machine.precision(job.plan.precision)
         self.folders = host.folders
         self.host = host
+        self.ahead: tuple[Step, ...] = ()
         self._machine = machine
         self._tell = tell
         self._cancelled = cancelled

@@ -44,8 +44,9 @@ def execute(board: Board, bench: JobBench) -> Frame:
     for run, steps in runs:
         frame = Frame(files=frame.files)  # one run's pictures at a time
         with bench.during(run):
-            for step in steps:
-                if step is steps[-1]:  # which keeps pictures with their plan
+            for place, step in enumerate(steps, 1):
+                bench.ahead = steps[place:]
+                if not bench.ahead:  # which keeps pictures with their plan
                     bench.identify()
                 with bench.stage(step.why), bench.meter.stage(type(step).__name__):
                     frame = _run(board, step, frame, bench)

@@ -12,7 +12,7 @@ from ..contracts.specs import BackgroundRemoverSpec
 from ..contracts.steps import RemoveBackground
 from ..engine.device import out_of_memory_said
 from ..engine.fitting import open_image
-from ..errors import EngineError
+from ..errors import EngineError, PluginError
 from .desk import put_down
 
 __all__ = ["cut_background", "cut_out", "remove_background"]
@@ -60,9 +60,15 @@ def cut_background(image: Image.Image, remover: Remover, bench: Bench) -> Image.
 
 
 def _opened(remover: Remover, bench: Bench) -> BackgroundRemover:
-    bench.tick(f"loading {remover.weights.name}", ticks=0)
+    bench.tick(f"loading {remover.weights.name if remover.weights else remover.method}", ticks=0)
     spec: BackgroundRemoverSpec = bench.host.offer("background_removers", remover.method)
-    return spec.open(remover.weights, bench.device)
+    if remover.weights is not None and spec.open is not None:
+        return spec.open(remover.weights, bench.device)
+    if spec.build is None:
+        raise PluginError(
+            f"the background remover '{remover.method}' is offered with neither `build` nor `files` to `open`"
+        )
+    return spec.build(bench.device)
 
 
 def _removed(image: Image.Image, remover: BackgroundRemover) -> Image.Image:

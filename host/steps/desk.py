@@ -71,6 +71,7 @@ class _Desk:
         self.precision = bench.precision
         self.folders = bench.folders
         self.host = bench.host
+        self.ahead = bench.ahead
 
     def model(self, spec: ModelSpec) -> LoadedModel:
         """Load, or reuse, a model through the pool."""

@@ -46,6 +46,18 @@ def test_each_step_gets_the_frame_of_the_one_before(board_of: Any, desk: Any) ->
     assert [type(event) for event in told] == [Planned, *[StepStarted, StepFinished] * 2]
 
 
+def test_a_step_sees_what_is_still_ahead_of_it_in_its_run(board_of: Any, desk: Any) -> None:
+    def noting(step: Any, frame: Any) -> Any:
+        seen.append((type(step), [type(after) for after in bench.ahead]))
+        return frame
+
+    seen: list[Any] = []
+    bench, _ = desk()
+    bench.plan = replace(bench.plan, iterations=2)
+    execute(board_of(Answers(noting)), bench)
+    assert seen == [(Diffuse, [Save]), (Save, [])] * 2
+
+
 def test_what_a_job_ends_with(board_of: Any, desk: Any) -> None:
     def noting(_: Any, frame: Any) -> Any:
         bench.note("seen")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from stretto.host.contracts.plan import Remover
 from stretto.host.contracts.protocols import Frame
+from stretto.host.contracts.specs import BackgroundRemoverSpec
 from stretto.host.contracts.steps import RemoveBackground
-from stretto.host.errors import EngineError, InvalidRequestError, WeightsError
+from stretto.host.errors import EngineError, InvalidRequestError, PluginError, WeightsError
 from stretto.host.steps.dispatch import CoreSteps
 from stretto.host.testing.networks import make_tiny_remover
 
@@ -59,6 +63,34 @@ def test_the_first_network_that_is_there_is_used(studio, folder):
     assert studio.plan(remove_background=True).remover.method == "u2netp"
     make_tiny_remover(folder / "isnet-general-use.onnx", side_px=1024)
     assert studio.plan(remove_background=True).remover.method == "isnet-general-use"
+
+
+class Halves:
+    """Keeps the left half of a picture; needs no weights."""
+
+    def remove(self, image):
+        cut = image.convert("RGBA")
+        cut.paste((0, 0, 0, 0), (cut.width // 2, 0, *cut.size))
+        return cut
+
+
+def test_a_remover_without_weights_is_built_for_the_device(studio, monkeypatch):
+    devices = []
+    spec = BackgroundRemoverSpec(name="halves", build=lambda device: devices.append(device) or Halves())
+    monkeypatch.setattr(type(studio.host), "offers", lambda *_: {"halves": spec})
+    monkeypatch.setattr(type(studio.host), "offer", lambda *_: spec)
+    job = studio.job(plan=replace(studio.plan(), remover=Remover(method="halves"), remove_background=True))
+    picture = Image.new("RGB", (32, 32), "red")
+    done = CoreSteps().run_step(step_of(job), Frame(images=(picture,)), job.bench)
+    assert devices == [job.bench.device]
+    assert done.images[0].getchannel("A").getbbox() == (0, 0, 16, 32)
+
+
+def test_a_remover_that_cannot_be_opened_at_all_is_named(studio, monkeypatch):
+    monkeypatch.setattr(type(studio.host), "offer", lambda *_: BackgroundRemoverSpec(name="idle"))
+    job = studio.job(plan=replace(studio.plan(), remover=Remover(method="idle"), remove_background=True))
+    with pytest.raises(PluginError, match="'idle' is offered with neither"):
+        CoreSteps().run_step(step_of(job), Frame(images=(Image.new("RGB", (8, 8)),)), job.bench)
 
 
 def step_of(job):
