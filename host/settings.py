@@ -96,6 +96,11 @@ class Folders:
         """Compiled engines by the digest of their key."""
         return self.engine_dir or self.root / "engines"
 
+    @property
+    def environments(self) -> Path:
+        """Virtual environments of isolated plugins."""
+        return self.root / "environments"
+
     def model_folder(self, kind: str) -> Path:
         """Give the folder of one of MODEL_FOLDERS."""
         return self.models / kind

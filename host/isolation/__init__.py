@@ -1,0 +1,1 @@
+"""Plugins in processes of their own, each with its own virtual environment."""

@@ -1,0 +1,234 @@
+"""The plugin's process: imports the plugin, says what it has, and answers the host's calls one after the other."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import sys
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from ..contracts.models import WeightFile
+from ..contracts.plain import plain
+from ..contracts.plan import Plan
+from ..contracts.request import InvocationRequest
+from ..errors import PluginError, StrettoError
+from ..hookspecs import PROJECT, HostSpecs, hookimpl
+from ..promise import DECLARATION
+from ..settings import Folders, Settings
+from .kinds import IMAGE_KINDS
+from .line import Line
+from .pictures import given, put
+from .schema import described
+from .values import error_json, event_from, read_as
+from .view import IsolatedView
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["serve"]
+
+_OPEN = 2  # things that were built and are kept, the one used last longest
+
+
+def serve(pipe: int, memory: int) -> None:
+    """Answer calls until the host says that it stops, or is gone."""
+    line = Line(socket.socket(fileno=pipe))
+    try:
+        boot = line.receive()
+        servant = Servant(boot, memory)
+        line.send(_answered(servant.load, {}))
+        while True:
+            message = line.receive()
+            answer = _answered(getattr(servant, f"do_{message.pop('call')}"), message)
+            line.send(answer)
+            if servant.stopped:
+                return
+    except (EOFError, OSError):
+        os._exit(1)  # nobody listens any more
+
+
+def _answered(work: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a call comes to: an answer, or what it raised."""
+    try:
+        return {"answer": work(**arguments)}
+    except StrettoError as error:
+        return {"error": error_json(error)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code may do anything
+        traceback.print_exc()
+        sys.stderr.flush()
+        words = " ".join(str(error).split())
+        return {"raised": f"{type(error).__name__}: {words}" if words else type(error).__name__}
+
+
+class _Inner:
+    """The host's part of build_plan: what the inner hooks planned over there, None where the plugin is asked first."""
+
+    plan: Plan | None = None
+
+    @hookimpl(trylast=True)
+    def build_plan(self) -> Plan | None:
+        """Give it."""
+        return self.plan
+
+
+class Servant:
+    """What the plugin's process does for the host: one method `do_X` for each call X."""
+
+    def __init__(self, boot: Mapping[str, Any], memory: int) -> None:
+        self._boot = boot
+        self._memory = memory
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(HostSpecs)
+        self._inner = _Inner()
+        self._opened: OrderedDict[str, Any] = OrderedDict()
+        self._pieces: Iterator[tuple[Image, tuple[int, int]]] | None = None
+        self._specs: dict[str, dict[str, Any]] = {}
+        self.stopped = False
+        root = Path(boot["root"])
+        engines = Path(boot["engines"]) if boot["engines"] else None
+        settings = read_as(Settings, boot["settings"], "settings")
+        view = IsolatedView(boot["name"], boot["version"], settings, Folders(root, engines))
+        self._view = view.with_table(boot["table"], boot["source"])
+
+    def load(self) -> None:
+        """Import the plugin and take its offers; what goes wrong is raised."""
+        entry = EntryPoint(name=self._boot["name"], value=self._boot["entry"], group=PROJECT)
+        loaded = entry.load()
+        self._plugin = loaded() if inspect.isclass(loaded) else loaded
+        self._manager.register(self._inner, "host")
+        self._manager.register(self._plugin, self._boot["name"])
+        hooks = self._hooks()
+        for kind in IMAGE_KINDS.values():
+            if kind.hook in hooks:
+                answers = getattr(self._manager.hook, kind.hook)(host=self._view)
+                offered = [spec for answer in answers for spec in kind.checked(answer)]
+                self._specs[kind.name] = {spec.name: spec for spec in offered}
+        if self._boot["serving"]:
+            self._manager.hook.host_started(host=self._view)
+
+    def do_describe(self) -> dict[str, Any]:
+        """Say what the plugin has, as data."""
+        says: dict[str, Any] = {
+            "hooks": self._hooks(),
+            "offers": {
+                name: [IMAGE_KINDS[name].said(spec) for spec in specs.values()]
+                for name, specs in self._specs.items()
+            },
+            "api": getattr(self._plugin, DECLARATION, None),
+        }
+        for word in ("Settings", "Parameters"):
+            kind = getattr(self._plugin, word, None)
+            says[word] = described(kind) if isinstance(kind, type) else None
+        return says
+
+    def do_missing(self, kind: str, name: str) -> str | None:
+        """Say why an offer cannot work here."""
+        why = self._specs[kind][name].missing()
+        return None if why is None else str(why)
+
+    def do_open(self, **key: Any) -> dict[str, Any]:
+        """Build what an offer builds; says whether it works piece by piece."""
+        return {"pieces": callable(getattr(self._at(key), "pieces", None))}
+
+    def do_upscale(self, key: Mapping[str, Any], image: Mapping[str, Any], amount: int) -> dict[str, Any]:
+        """Enlarge a picture."""
+        return self._put(self._at(key).upscale(self._given(image), amount))
+
+    def do_processed(self, key: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a control image."""
+        return self._put(self._at(key).processed(self._given(image)))
+
+    def do_remove(self, key: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
+        """Remove a background."""
+        return self._put(self._at(key).remove(self._given(image)))
+
+    def do_pieces(
+        self, key: Mapping[str, Any], image: Mapping[str, Any], amount: int
+    ) -> dict[str, Any] | None:
+        """Begin to enlarge a picture piece by piece, and give the first piece."""
+        self._pieces = iter(self._at(key).pieces(self._given(image), amount))
+        return self.do_piece()
+
+    def do_piece(self) -> dict[str, Any] | None:
+        """Give the next piece with its left and top pixel, None when there is no more."""
+        if self._pieces is None:
+            raise PluginError("its process was ended between two pieces of a picture")
+        for piece, (left, top) in self._pieces:
+            return {"piece": self._put(piece), "at": [int(left), int(top)]}
+        self._pieces = None
+        return None
+
+    def do_build_plan(self, request: Any, plan: Any) -> Any:
+        """Ask for a plan, around the one that the inner hooks made, if there is one."""
+        self._inner.plan = None if plan is None else read_as(Plan, plan, "plan")
+        asked = read_as(InvocationRequest, request, "request")
+        made = self._manager.hook.build_plan(request=asked, host=self._view)
+        if made is not None and not isinstance(made, Plan):
+            raise PluginError(f"build_plan gave {type(made).__name__}; it must give a Plan, or None to pass")
+        return plain(made)
+
+    def do_observe(self, event: Mapping[str, Any]) -> None:
+        """Tell about an event."""
+        self._manager.hook.observe(event=event_from(event))
+
+    def do_stop(self) -> None:
+        """Tell that the host stops, which ends this process."""
+        self.stopped = True
+        self._manager.hook.host_stopping(host=self._view)
+
+    def _hooks(self) -> dict[str, dict[str, Any]]:
+        """Name the hooks of the plugin with their options; raises PluginError for none, or one that there is not."""
+        callers = self._manager.get_hookcallers(self._plugin) or []
+        if not callers:
+            raise PluginError("it has no hooks; decorate its functions with @stretto.host.hookimpl")
+        self._manager.check_pending()
+        found = {}
+        for caller in callers:
+            (impl,) = (one for one in caller.get_hookimpls() if one.plugin is self._plugin)
+            found[caller.name] = {
+                "wrapper": bool(impl.wrapper or impl.hookwrapper),
+                "tryfirst": bool(impl.tryfirst),
+                "trylast": bool(impl.trylast),
+            }
+        return found
+
+    def _at(self, key: Mapping[str, Any]) -> Any:
+        """Give what was built for `key`, or build it."""
+        word = repr(sorted(key.items()))
+        if word not in self._opened:
+            self._opened[word] = self._built(**key)
+            while len(self._opened) > _OPEN:
+                self._opened.popitem(last=False)
+        self._opened.move_to_end(word)
+        return self._opened[word]
+
+    def _built(self, kind: str, name: str, how: str, weights: Any, device: str) -> Any:
+        build = getattr(self._specs[kind][name], how)
+        files = read_as(tuple[WeightFile, ...], weights, "weights")
+        match how, kind:
+            case "build", _:
+                return build(device)
+            case "assemble", _:
+                return build(files[0], files[1:], device)
+            case _, "preprocessors":
+                return build(files, device)
+            case _:
+                return build(files[0], device)
+
+    def _given(self, image: Mapping[str, Any]) -> Image:
+        return given(self._memory, image, "the host")
+
+    def _put(self, image: Any) -> dict[str, Any]:
+        from PIL.Image import Image
+
+        if not isinstance(image, Image):
+            raise PluginError(f"it gave {type(image).__name__}, and must give a picture")
+        return put(self._memory, image)

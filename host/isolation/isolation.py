@@ -1,0 +1,197 @@
+"""Isolated plugins of one host: which there are, what they say of themselves, and their processes until the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt
+
+from ..errors import ConfigurationError, PluginError
+from ..plugboard.switches import Switches
+from ..plugboard.tables import read_table
+from ..settings import Folders, Settings
+from .environments import Environment, environments, made_environment, remove_environment
+from .kinds import HOOKS
+from .process import Launch, Process
+from .proxies import IsolatedPlugin
+from .remote import Remote
+
+__all__ = ["HOST_KEYS", "Isolation", "Limits"]
+
+_DESCRIPTIONS = 8  # of one plugin, for other tables or settings
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The keys of `[plugins.NAME]` that are the host's own."""
+
+    isolated: bool = False
+    time_limit_s: Annotated[float, Gt(0.0)] = 60.0
+    memory_limit_bytes: Annotated[int, Ge(2**26)] | None = None  # None: half of the usable RAM
+
+
+HOST_KEYS = tuple(one.name for one in fields(Limits))
+
+
+class Isolation:
+    """The isolated plugins of one host, until it is closed."""
+
+    def __init__(
+        self,
+        folders: Folders,
+        settings: Settings,
+        switches: Switches,
+        *,
+        version: str,
+        usable_bytes: Callable[[], int],
+    ) -> None:
+        self._folders = folders
+        self._settings = settings
+        self._switches = switches
+        self._version = version
+        self._usable_bytes = usable_bytes
+        self._plugins: list[IsolatedPlugin] = []
+
+    def limits(self, name: str) -> Limits:
+        """Read the host's keys of a plugin's table; raises ConfigurationError naming file, table and key."""
+        table = self._switches.tables.get(name, {})
+        own = {key: table[key] for key in HOST_KEYS if key in table}
+        return read_table(own, Limits, self._source(name))
+
+    def wanted(self) -> tuple[str, ...]:
+        """Name the plugins that plugins.toml has isolated."""
+        return tuple(name for name in self._switches.tables if self.limits(name).isolated)
+
+    def environments(self) -> tuple[Environment, ...]:
+        """Give the environments that there are."""
+        return environments(self._folders.environments)
+
+    def load(self, environment: Environment, name: str) -> IsolatedPlugin:
+        """Give the object that stands for a plugin; starts its process only if it is not described yet.
+
+        Raises PluginError for a plugin that cannot be imported or has what cannot be isolated.
+        """
+        if environment.python != (ours := _tag()):
+            raise PluginError(
+                f"its environment was made for {environment.python}, and the host runs on {ours}; make it anew: "
+                f"stretto plugins install {environment.spec} --isolated"
+            )
+        launch = self._launch(environment, name)
+        description = _described(environment, launch)
+        remote = Remote(replace(launch, boot={**launch.boot, "serving": True}))
+        plugin = IsolatedPlugin(remote, description, environment.version)
+        self._plugins.append(plugin)
+        return plugin
+
+    def install(self, spec: str, options: Sequence[str] = ()) -> Environment:
+        """Make an environment with the plugins of a package, once each of them was imported in it.
+
+        `options` are pip's. Raises PluginError when pip fails, or a plugin cannot be imported or be isolated.
+        """
+        with made_environment(self._folders.environments, spec, options) as environment:
+            for other in self.environments():
+                for name in environment.plugins:
+                    if name in other.plugins and other.distribution != environment.distribution:
+                        raise PluginError(
+                            f"'{spec}' has the plugin '{name}', and so has {other.distribution}; remove that first: "
+                            f"stretto plugins remove {name}"
+                        )
+            for name in environment.plugins:
+                _described(environment, self._launch(environment, name))
+        return environment
+
+    def remove(self, name: str) -> Environment:
+        """Take a plugin's environment away; raises NotFoundError when there is none."""
+        return remove_environment(self._folders.environments, name)
+
+    def close(self) -> None:
+        """Let all processes leave; idempotent."""
+        for plugin in self._plugins:
+            plugin.close()
+        self._plugins.clear()
+
+    def _launch(self, environment: Environment, name: str) -> Launch:
+        limits = self.limits(name)
+        table = self._switches.tables.get(name, {})
+        most = limits.memory_limit_bytes
+        return Launch(
+            name=name,
+            python=environment.interpreter,
+            time_limit_s=limits.time_limit_s,
+            memory_limit_bytes=self._usable_bytes() // 2 if most is None else most,
+            boot={
+                "name": name,
+                "entry": environment.plugins[name],
+                "version": self._version,
+                "settings": asdict(self._settings),
+                "root": str(self._folders.root),
+                "engines": None if self._folders.engine_dir is None else str(self._folders.engine_dir),
+                "table": {key: value for key, value in table.items() if key not in HOST_KEYS},
+                "source": self._source(name),
+                "serving": False,
+            },
+        )
+
+    def _source(self, name: str) -> str:
+        return f"{self._switches.source}: [plugins.{name}]"
+
+
+def _tag() -> str:
+    import sys
+
+    return str(sys.implementation.cache_tag)
+
+
+def _described(environment: Environment, launch: Launch) -> Mapping[str, Any]:
+    """Give what a plugin says of itself: kept beside its environment, and asked for anew when what it depends on changed."""
+    key = hashlib.sha256(json.dumps([environment.version, launch.boot], sort_keys=True).encode()).hexdigest()
+    kept = environment.folder / "descriptions" / f"{launch.name}-{key[:16]}.json"
+    with suppress(FileNotFoundError):
+        try:
+            said: Mapping[str, Any] = json.loads(kept.read_text("utf-8"))
+        except ValueError as error:
+            raise ConfigurationError(f"{kept} is damaged ({error}); delete it") from error
+        return said
+    process = Process(launch)
+    try:
+        process.boot()
+        said = process.call("describe", {}, None, _nothing)
+    finally:
+        process.kill()
+    _check(said)
+    _keep(kept, said, launch.name)
+    return said
+
+
+def _check(said: Mapping[str, Any]) -> None:
+    foreign = [hook for hook in said["hooks"] if hook not in HOOKS]
+    if foreign:
+        raise PluginError(
+            f"it has {', '.join(foreign)}, which cannot run in a process of its own (what can: {', '.join(HOOKS)}); "
+            "install it without --isolated"
+        )
+
+
+def _keep(kept: Path, said: Mapping[str, Any], name: str) -> None:
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        beside = kept.with_suffix(".new")
+        beside.write_text(json.dumps(said), "utf-8")
+        beside.replace(kept)
+        older = sorted(kept.parent.glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in older[:-_DESCRIPTIONS]:
+            path.unlink(missing_ok=True)
+    except OSError as error:  # each start asks the plugin again, then
+        logger.warning("what the plugin '%s' says of itself cannot be kept: %s", name, error)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,114 @@
+"""An isolated plugin's process as those who call it see it: started when it is needed, anew when it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PluginError
+from .process import Launch, Process
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Remote"]
+
+_GRACE_S = 2.0  # for a call that is at work when the host stops
+
+
+class Remote:
+    """Calls into one plugin's process, one at a time; safe to use from several threads."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._lock = threading.Lock()
+        self._process: Process | None = None
+        self._check: Callable[[], None] = _nothing
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """Give the plugin's name."""
+        return self._launch.name
+
+    @property
+    def pid(self) -> int | None:
+        """Give the id of the process, None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def call(self, what: str, **said: Any) -> Any:
+        """Have a call answered; raises what the plugin raised, PluginError when it ended, hung or took too much."""
+        with self._lock:
+            return self._ready().call(what, said, None, self._check)
+
+    def picture(self, what: str, image: Image, **said: Any) -> Image:
+        """Have a call answered that takes a picture and gives one."""
+        with self._lock:
+            process = self._ready()
+            return process.picture(process.call(what, said, image, self._check), what)
+
+    def piece(self, what: str, image: Image | None, **said: Any) -> tuple[Image, tuple[int, int]] | None:
+        """Have the next piece of a picture made, with its left and top pixel; None when there is no more."""
+        with self._lock:
+            process = self._ready()
+            answer = process.call(what, said, image, self._check)
+            if answer is None:
+                return None
+            if not isinstance(answer, Mapping) or not _is_place(answer.get("at")):
+                raise PluginError(f"the plugin '{self.name}' gave no piece of a picture in {what}")
+            left, top = answer["at"]
+            return process.picture(answer.get("piece"), what), (left, top)
+
+    @contextmanager
+    def checked(self, check: Callable[[], None]) -> Iterator[None]:
+        """Have `check` called while a call is waited for; what it raises ends the process."""
+        before, self._check = self._check, check
+        try:
+            yield
+        finally:
+            self._check = before
+
+    def close(self) -> None:
+        """Let the process leave; a call that it is still at ends with it, and no other is answered."""
+        self._closed = True
+        process = self._process
+        if not self._lock.acquire(timeout=_GRACE_S) and process is not None:
+            process.abort()
+            self._lock.acquire()
+        try:
+            if self._process is not None:
+                self._process.quit()
+                self._process = None
+        finally:
+            self._lock.release()
+
+    def _ready(self) -> Process:
+        if self._closed:
+            raise PluginError(f"the plugin '{self.name}' is not called any more: the host has closed it")
+        if self._process is not None and not self._process.alive:
+            self._process.kill()
+            self._process = None
+        if self._process is None:
+            if not self._launch.python.exists():
+                raise PluginError(
+                    f"the environment of the plugin '{self.name}' is gone ({self._launch.python}); make it anew: "
+                    f"stretto plugins install {self.name} --isolated"
+                )
+            process = Process(self._launch)
+            try:
+                process.boot()
+            except BaseException:
+                process.kill()
+                raise
+            self._process = process
+        return self._process
+
+
+def _nothing() -> None:
+    return None
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, list) and [type(number) for number in value] == [int, int]
