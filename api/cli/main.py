@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from stretto.host.errors import BadRequestError, StrettoError
@@ -42,6 +42,7 @@ COMMANDS = {
 
 FAILED = 1
 USAGE = 2
+PLUGIN = "stretto.plugin"  # in a context's `meta`: whose command runs, and its name
 STOPPED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -62,11 +63,52 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; one that the host has not may be a plugin's, of the place that `args` name."""
+        name = args[0]
+        if name in COMMANDS or not name[:1].isalnum() or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        from .plugin_commands import find_commands, open_command
+
+        found = find_commands(args[1:])
+        if name in found.specs:
+            ctx.meta[PLUGIN] = (found.owners[name], name)
+            return name, open_command(found.specs[name], found.owners[name], ctx), args[1:]
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError("\n".join([error.format_message(), *found.unasked]), ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what a plugin's raises names the plugin."""
+        try:
+            return super().invoke(ctx)
+        except (StrettoError, BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if PLUGIN not in ctx.meta:
+                raise
+            from .plugin_commands import blame
+
+            owner, name = ctx.meta[PLUGIN]
+            raise blame(owner, name, error) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands from COMMANDS."""
+        """Write the table of commands from COMMANDS, and what plugins add to it."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+        from .plugin_commands import find_commands
+
+        found = find_commands()
+        if found.lines:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(found.lines)
+        for words in found.unasked:
+            formatter.write_paragraph()
+            formatter.write_text(words)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,6 +129,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             if not pressed:
                 click.echo(f"stretto: {type(error).title}: {error}", err=True)
                 return USAGE if isinstance(error, BadRequestError) else FAILED
+        except OSError as error:  # a full disk, a folder that may not be written
+            if not pressed:
+                click.echo(f"stretto: {type(error).__name__}: {error}", err=True)
+                return FAILED
         except Exception:
             if not pressed:
                 raise
@@ -103,9 +149,6 @@ def _status(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stretto: stopped", err=True)
         return STOPPED
-    except OSError as error:  # a full disk, a folder that may not be written
-        click.echo(f"stretto: {type(error).__name__}: {error}", err=True)
-        return FAILED
     return status if isinstance(status, int) else 0
 
 
