@@ -10,8 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import BackgroundRemover, BackgroundRemoverSpec, HostView, WeightFile, hookimpl
-from stretto.host.errors import ConfigurationError, WeightsError, did_you_mean
+from stretto.host import (
+    BackgroundRemover,
+    BackgroundRemoverSpec,
+    ConfigurationError,
+    HostView,
+    WeightFile,
+    WeightsError,
+    did_you_mean,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -21,9 +21,9 @@ from stretto.host import (
     Preprocessor,
     PreprocessorSpec,
     WeightFile,
+    WeightsError,
     hookimpl,
 )
-from stretto.host.errors import WeightsError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, hookimpl
-from stretto.host.errors import WeightsError
+from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, WeightsError, hookimpl
 
 from .superres import REAL_ESRGAN, Settings, read_tensors, resized
 

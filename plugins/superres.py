@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
-from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, hookimpl
-from stretto.host.errors import WeightsError
+from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, WeightsError, hookimpl
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,8 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import CompilerSpec, Component, Network, Port, Precision, Profile
-from stretto.host.errors import EngineBuildError, EngineOpenError
+from stretto.host import (
+    CompilerSpec,
+    Component,
+    EngineBuildError,
+    EngineOpenError,
+    Network,
+    Port,
+    Precision,
+    Profile,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from stretto.host.errors import EngineBuildError
+from stretto.host import EngineBuildError
 
 __all__ = ["free_bytes", "supervised"]
 

@@ -15,8 +15,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stretto.host import CompilerSpec, Component, Network, Precision, Profile
-from stretto.host.errors import EngineBuildError, EngineOpenError, did_you_mean
+from stretto.host import (
+    CompilerSpec,
+    Component,
+    EngineBuildError,
+    EngineOpenError,
+    Network,
+    Precision,
+    Profile,
+    did_you_mean,
+)
 
 from .shapes import ranges
 from .supervising import supervised

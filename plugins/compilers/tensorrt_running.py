@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stretto.host import Network, Port, Profile
-from stretto.host.errors import EngineOpenError
+from stretto.host import EngineOpenError, Network, Port, Profile
 
 __all__ = ["OpenEngine"]
 

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from stretto.host import Network, Profile
-from stretto.host.errors import EngineOpenError
+from stretto.host import EngineOpenError, Network, Profile
 
 __all__ = ["Blocks", "compile_blocks"]
 

@@ -19,8 +19,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import CompilerSpec, Component, Network, Precision, Profile
-from stretto.host.errors import EngineBuildError, EngineOpenError
+from stretto.host import (
+    CompilerSpec,
+    Component,
+    EngineBuildError,
+    EngineOpenError,
+    Network,
+    Precision,
+    Profile,
+)
 
 from .shapes import is_dynamic
 from .supervising import supervised

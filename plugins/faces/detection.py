@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from stretto.host.errors import WeightsError
+from stretto.host import WeightsError
 from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet50

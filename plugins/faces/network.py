@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stretto.host.errors import WeightsError
+from stretto.host import WeightsError
 
 __all__ = ["Restorer", "open_restorer"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from stretto.host.errors import WeightsError
+from stretto.host import WeightsError
 from torch import nn
 from torch.nn import functional
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import LoadedModel, ModelSpec, Precision, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import LoadedModel, ModelSpec, Precision, WeightFile, WeightKind, WeightsError
 
 from .folder import FolderLoader
 from .networks import Target, make_unet

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import Family, LoadedModel, ModelSpec, Precision, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import Family, LoadedModel, ModelSpec, Precision, WeightFile, WeightKind, WeightsError
 
 from .layout import below, unet_names
 from .networks import Target, make_controlnet

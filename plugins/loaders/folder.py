@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import LoadedModel, ModelSpec, Precision, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import LoadedModel, ModelSpec, Precision, WeightFile, WeightKind, WeightsError
 
 from .layout import clip_names, vae_names
 from .lone import load_vae

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import WeightFile
-from stretto.host.errors import WeightsError
+from stretto.host import WeightFile, WeightsError
 
 from .layout import below, vae_names
 from .networks import Target, make_vae

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import Precision
-from stretto.host.errors import WeightsError
+from stretto.host import Precision, WeightsError
 
 from .reading import blaming
 

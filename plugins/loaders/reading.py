@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host.errors import WeightsError
+from stretto.host import WeightsError
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import LoadedModel, ModelSpec, Precision, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import LoadedModel, ModelSpec, Precision, WeightFile, WeightKind, WeightsError
 
 from .networks import Target, make_safety_checker
 from .reading import blaming, read_json, read_tensors

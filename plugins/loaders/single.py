@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import Family, LoadedModel, ModelSpec, Precision, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import Family, LoadedModel, ModelSpec, Precision, WeightFile, WeightKind, WeightsError
 
 from .folder import options
 from .layout import below, clip_names, open_clip_names, unet_names

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stretto.host.errors import WeightsError
+from stretto.host import WeightsError
 
 from .reading import blaming
 

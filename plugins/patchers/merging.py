@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind, WeightsError
 
 from .beside import fits_beside, merge_pending, stand_beside
 from .deltas import FORMS, changed

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind
-from stretto.host.errors import WeightsError
+from stretto.host import Family, LoadedModel, Patch, WeightFile, WeightKind, WeightsError
 
 from .reading import read_values, tensors_in
 
