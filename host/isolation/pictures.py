@@ -64,7 +64,7 @@ def given(fd: int, said: Mapping[str, Any], where: str) -> Image:
         if "palette" in said:
             kind, colours = said["palette"]
             image.putpalette(base64.b64decode(colours), kind)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise PluginError(f"{where} gave what is no picture: {error}") from error
     clear = said.get("transparency")
     if clear is not None:
