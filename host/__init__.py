@@ -30,6 +30,7 @@ from .contracts.events import (
     StepProgress,
     StepStarted,
 )
+from .contracts.images import ImageRef
 from .contracts.models import Difference, Family, ModelSpec, Patch, Precision, Role, WeightFile, WeightKind
 from .contracts.plan import (
     Bounds,
@@ -168,6 +169,7 @@ __all__ = [
     "Frame",
     "GoneError",
     "HostView",
+    "ImageRef",
     "InvalidRequestError",
     "InvocationRequest",
     "Lay",
