@@ -17,9 +17,16 @@ import pluggy
 from ..contracts.events import Event
 from ..contracts.protocols import HostView
 from ..contracts.specs import Spec
-from ..errors import ConfigurationError, PluginClashError, PluginError, StrettoError, did_you_mean
+from ..errors import (
+    ConfigurationError,
+    NotFoundError,
+    PluginClashError,
+    PluginError,
+    StrettoError,
+    did_you_mean,
+)
 from ..hookspecs import PROJECT, HostSpecs
-from .discover import BUILT_INS, Found, discover, reason
+from .discover import BUILT_INS, NOBODY, Candidate, Found, discover, reason
 from .ledger import Ledger
 from .registry import KINDS, Kind, Registry
 from .switches import Switches
@@ -64,13 +71,16 @@ class Board:
         cores: Sequence[object] = (),
         *,
         built_ins: Iterable[str] = BUILT_INS,
+        more: Iterable[Candidate] = (),
+        off: Mapping[str, str] = NOBODY,
     ) -> Board:
         """Find the plugins, register them over `cores` (the host's own hooks, asked last), take their offers.
 
+        `more` are found beside packages and files; `off` says of plugins by name why they stay off.
         Raises ConfigurationError for a name in plugins.toml that is no plugin's, PluginClashError
         when two plugins offer one name, PluginError when a required plugin is not on.
         """
-        board = cls(switches, view, discover(switches, view.version, built_ins))
+        board = cls(switches, view, discover(switches, view.version, built_ins, more=more, off=off))
         board._note_unimportable()
         board._check_names()
         board._check_tables()
@@ -106,6 +116,20 @@ class Board:
                 f"nothing of the kind '{kind}' is offered; {did_you_mean(kind, tuple(KINDS))}"
             )
         return self._registries[kind]
+
+    def named(self, name: str) -> object:
+        """Give the module or object of a plugin that is on; raises NotFoundError with the nearest name."""
+        if name not in self._plugins:
+            raise NotFoundError(f"no plugin '{name}' is on; {did_you_mean(name, tuple(self._plugins))}")
+        return self._plugins[name]
+
+    def parameters(self, name: str) -> type | None:
+        """Give the dataclass `Parameters` of a plugin that is on, if it has one; raises as `named` does."""
+        return _dataclass_of(self.named(name), "Parameters")
+
+    def settings(self, name: str) -> type | None:
+        """Give the dataclass `Settings` of a plugin that is on, if it has one; raises as `named` does."""
+        return _dataclass_of(self.named(name), "Settings")
 
     # calling hooks
 
@@ -279,8 +303,8 @@ class Board:
             plugin = loaded[name].plugin
             if plugin is None:
                 continue
-            settings = getattr(plugin, "Settings", None)
-            if not isinstance(settings, type) or not is_dataclass(settings):
+            settings = _dataclass_of(plugin, "Settings")
+            if settings is None:
                 raise ConfigurationError(f"{where} is set, and the plugin '{name}' takes no settings")
             self._switches.plugin_settings(name, settings)
 
@@ -290,6 +314,11 @@ class Board:
                 raise PluginError(
                     f"{self._switches.source} requires the plugin '{row.name}', which is {row.status}: {row.reason}"
                 )
+
+
+def _dataclass_of(plugin: object, name: str) -> type | None:
+    declared = getattr(plugin, name, None)
+    return declared if isinstance(declared, type) and is_dataclass(declared) else None
 
 
 def _module_of(plugin: object) -> str:

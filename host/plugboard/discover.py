@@ -10,14 +10,15 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from .switches import Switches
 
-__all__ = ["BUILT_INS", "GROUP", "Found", "discover", "reason"]
+__all__ = ["BUILT_INS", "GROUP", "Candidate", "Found", "discover", "reason"]
 
 GROUP = "stretto"
 BUILT_INS = (
@@ -34,6 +35,7 @@ BUILT_INS = (
     "controls",
     "compilers",
 )
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,27 +52,42 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Candidate:
+    """A plugin that could be: what is known of it, and how to get it."""
+
     found: Found
     load: Callable[[], object]
 
 
-def discover(switches: Switches, version: str, built_ins: Iterable[str] = BUILT_INS) -> tuple[Found, ...]:
-    """Find and import every plugin that is not switched off: built-in, then packages, then files.
+def discover(
+    switches: Switches,
+    version: str,
+    built_ins: Iterable[str] = BUILT_INS,
+    *,
+    more: Iterable[Candidate] = (),
+    off: Mapping[str, str] = NOBODY,
+) -> tuple[Found, ...]:
+    """Find and import every plugin that is not switched off: built-in, `more`, packages, files.
 
-    `version` is the host's own, which the built-in plugins share. Of two plugins with one name
-    the later one is not imported. A plugin that cannot be imported is there with its `error`.
+    `version` is the host's own, which the built-in plugins share. One of `more` stands for the package or
+    file of its name, which is left out. `off` says of plugins why they are not to be imported. Of two plugins
+    with one name the later one is not imported. A plugin that cannot be imported is there with its `error`.
     """
+    further = tuple(more)
+    instead = {candidate.found.name for candidate in further}
+    others = [one for one in (*_installed(), *_files(switches.paths)) if one.found.name not in instead]
     taken: dict[str, Found] = {}
     found = []
-    for candidate in (*_built_in(built_ins, version), *_installed(), *_files(switches.paths)):
-        one = _switched(candidate, switches, taken)
+    for candidate in (*_built_in(built_ins, version), *further, *others):
+        one = _switched(candidate, switches, off, taken)
         taken.setdefault(one.name, one)
         found.append(one)
     return tuple(found)
 
 
-def _switched(candidate: _Candidate, switches: Switches, taken: dict[str, Found]) -> Found:
+def _switched(
+    candidate: Candidate, switches: Switches, off: Mapping[str, str], taken: Mapping[str, Found]
+) -> Found:
     found = candidate.found
     if found.name in taken:
         other = taken[found.name].origin
@@ -79,10 +96,12 @@ def _switched(candidate: _Candidate, switches: Switches, taken: dict[str, Found]
         return replace(found, off=f"disabled by [host] disable in {switches.source}")
     if found.rank == 1 and not switches.autoload:
         return replace(found, off=f"[host] autoload is false in {switches.source}")
+    if found.name in off:
+        return replace(found, off=off[found.name])
     return _loaded(candidate)
 
 
-def _loaded(candidate: _Candidate) -> Found:
+def _loaded(candidate: Candidate) -> Found:
     try:
         plugin = candidate.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's module may do anything when it is imported
@@ -97,21 +116,21 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
-def _built_in(names: Iterable[str], version: str) -> Iterator[_Candidate]:
+def _built_in(names: Iterable[str], version: str) -> Iterator[Candidate]:
     for name in names:
         dotted = f"{GROUP}.plugins.{name}"
         found = Found(name=name, origin="built-in", version=version, rank=2)
-        yield _Candidate(found, partial(importlib.import_module, dotted))
+        yield Candidate(found, partial(importlib.import_module, dotted))
 
 
-def _installed() -> Iterator[_Candidate]:
+def _installed() -> Iterator[Candidate]:
     for entry in sorted(
         importlib.metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)
     ):
         package = f"package {entry.dist.name}" if entry.dist else "a package"
         version = entry.dist.version if entry.dist else ""
         found = Found(name=entry.name, origin=package, version=version, rank=1)
-        yield _Candidate(found, partial(_loaded_entry, entry))
+        yield Candidate(found, partial(_loaded_entry, entry))
 
 
 def _loaded_entry(entry: importlib.metadata.EntryPoint) -> object:
@@ -120,10 +139,10 @@ def _loaded_entry(entry: importlib.metadata.EntryPoint) -> object:
     return loaded() if inspect.isclass(loaded) else loaded
 
 
-def _files(paths: Iterable[Path]) -> Iterator[_Candidate]:
+def _files(paths: Iterable[Path]) -> Iterator[Candidate]:
     for path in paths:
         found = Found(name=path.stem, origin=f"file {path}", version="", rank=0)
-        yield _Candidate(found, partial(_imported_file, path))
+        yield Candidate(found, partial(_imported_file, path))
 
 
 def _imported_file(path: Path) -> object:

@@ -241,6 +241,18 @@ def test_the_table_of_a_plugin_that_is_off_is_not_read(bench: Bench) -> None:
     assert bench.open(tables={"mine": {"tyle": 1}}, disable=("mine",)).rows()[0].status == "off"
 
 
+def test_what_a_plugin_declares_is_found_by_its_name(bench: Bench) -> None:
+    bench.plug("mine", SETTINGS + "@dataclass(frozen=True)\nclass Parameters:\n    amount: int = 1\n")
+    bench.plug("bare", GOOD.format("bare") + "Parameters = 3\n")
+    board = bench.open()
+    assert board.named("mine") is module("mine")
+    assert board.settings("mine") is module("mine").Settings
+    assert board.parameters("mine") is module("mine").Parameters
+    assert (board.settings("bare"), board.parameters("bare")) == (None, None)
+    with pytest.raises(NotFoundError, match="no plugin 'mien' is on; did you mean 'mine'"):
+        board.parameters("mien")
+
+
 # who is asked
 
 ANSWER = "@hookimpl\ndef build_plan(request):\n    return '{0}' if request in ('any', '{0}') else None\n"

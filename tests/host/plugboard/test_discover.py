@@ -2,7 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stretto.host.plugboard.discover import discover, reason
+from stretto.host.plugboard.discover import Candidate, Found, discover, reason
 from stretto.host.plugboard.switches import Switches
 
 PLUGIN = (
@@ -105,3 +105,23 @@ def test_of_two_with_one_name_the_later_is_not_imported(tmp_path: Path) -> None:
 def test_a_reason_is_one_line() -> None:
     assert reason(ValueError("a\n b")) == "ValueError: a b"
     assert reason(KeyError()) == "KeyError"
+
+
+def test_a_further_candidate_stands_for_the_file_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise ValueError")
+    plugin = object()
+    found = Found(name="mine", origin="somewhere else", version="7", rank=1)
+    switches = Switches(paths=(tmp_path / "mine.py",))
+    one = next(
+        one
+        for one in discover(switches, "0.1", (), more=[Candidate(found, lambda: plugin)])
+        if one.name == "mine"
+    )
+    assert (one.origin, one.plugin, one.error) == ("somewhere else", plugin, None)
+
+
+def test_what_is_said_to_be_off_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise ValueError")
+    switches = Switches(autoload=False, paths=(tmp_path / "mine.py",))
+    (one,) = discover(switches, "0.1", (), off={"mine": "it failed too often"})
+    assert (one.off, one.error) == ("it failed too often", None)
