@@ -107,7 +107,7 @@ def _handled(owner: str, spec: RouteSpec, call: Call) -> Reply:
         reply: Reply = timed(spec, asked)
     except StrettoError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise PluginError(
             f"the plugin '{owner}' failed in its route {spec.method} {spec.path}: {reason(error)}"
         ) from error
@@ -115,7 +115,10 @@ def _handled(owner: str, spec: RouteSpec, call: Call) -> Reply:
 
 
 def _answered(spec: RouteSpec, call: PluginCall) -> Reply:
-    said = spec.handle(call)
+    try:
+        said = spec.handle(call)
+    except SystemExit as error:  # it would end a thread of the server
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
     if isinstance(said, BytesAnswer):
         if not isinstance(said.body, bytes) or not HEADER_TEXT.fullmatch(said.media_type):
             raise TypeError(f"a BytesAnswer has bytes and a media type, not {type(said.body).__name__}")

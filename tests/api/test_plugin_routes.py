@@ -1,0 +1,549 @@
+"""Routes of plugins, from real plugin files over HTTP; every answer is held to the server's own document."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from stretto.api.routes import ROUTES
+from stretto.host.errors import PluginClashError
+from stretto.host.plugboard.reserved import OWN_WORDS
+from stretto.host.runtime.host import Host
+from stretto.host.settings import Folders, Settings
+
+from .client import Answer, Client, Signed, Still
+from .conformance import Contract, deviations
+
+HEAD = '''
+"""A plugin under test."""
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from annotated_types import Ge, Le
+from stretto.host import Answer, BytesAnswer, InvocationRequest, RouteSpec, hookimpl
+from stretto.host.errors import NotFoundError
+'''
+PALETTE = (
+    HEAD
+    + '''
+@dataclass(frozen=True)
+class Query:
+    size: Annotated[int, Ge(1), Le(8)] = 3
+    order: Literal["hue", "share"] = "hue"
+    tag: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mark:
+    x: int
+    y: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    prompt: str
+    seed: int | None = 1
+    marks: tuple[Mark, ...] = ()
+    more: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Colours:
+    picture: str
+    size: int
+    order: str
+    tags: tuple[str, ...]
+    marks: tuple[Mark, ...] = ()
+
+
+def colours(call):
+    """Give the colours of a picture.
+
+    The most frequent come first.
+    """
+    query = call.query
+    value = Colours(call.names["picture"], query.size, query.order, query.tag, (Mark(1),))
+    return Answer(value=value, headers={"X-Colours": "3"})
+
+
+def draw(call):
+    """Draw something, for its caller."""
+    body = call.body
+    request = InvocationRequest(prompt=body.prompt, seed=body.seed, width=64, height=64, num_inference_steps=2)
+    uuids = [call.submit(request) for _ in range(2 if body.more else 1)]
+    return Answer(value={"uuids": uuids, "user": call.user, "admin": call.admin})
+
+
+def dot(call):
+    """Give a dot."""
+    return BytesAnswer(body=b"dot", media_type="image/png")
+
+
+def whoami(call):
+    return Answer(value=[call.user, call.admin, call.header("X-Word"), call.host.version, call.query, call.body])
+
+
+def missing(call):
+    raise NotFoundError("there is no such palette; make one")
+
+
+REPLIES = {
+    "number": 7,
+    "object": Answer(value=object()),
+    "nan": Answer(value=float("nan")),
+    "half": Answer(value="\\ud800"),
+    "header": Answer(value=1, headers={"X-A": "1\\r\\nX-B: 2"}),
+    "length": Answer(value=1, headers={"Content-Length": "1"}),
+    "text": BytesAnswer(body="text", media_type="text/plain"),
+}
+
+
+def fail(call):
+    how = call.names["how"]
+    if how == "exit":
+        raise SystemExit(3)
+    return REPLIES[how]
+
+
+@hookimpl
+def register_routes(host):
+    return [
+        RouteSpec(name="colours", title="Colours of a picture", method="GET", path="/api/palette/<picture>",
+                  handle=colours, query=Query, answer=Colours),
+        RouteSpec(name="draw", method="POST", path="/api/palette", handle=draw, body=Draft, answer=dict[str, Any]),
+        RouteSpec(name="dot", method="GET", path="/api/palette/dot.png", handle=dot, needs="anybody",
+                  answer="image/png"),
+        RouteSpec(name="whoami", method="GET", path="/api/palette/who/am/i", handle=whoami),
+        RouteSpec(name="open", method="POST", path="/api/palette/open", handle=draw, body=Draft, needs="anybody"),
+        RouteSpec(name="secret", method="DELETE", path="/api/palette/<picture>", handle=dot, needs="admin",
+                  answer="image/png"),
+        RouteSpec(name="missing", method="GET", path="/api/palette/missing", handle=missing),
+        RouteSpec(name="fail", method="GET", path="/api/palette/fail/<how>", handle=fail),
+    ]
+'''
+)
+SLOW = (
+    HEAD
+    + """
+from pathlib import Path
+FOLDER = Path(__file__).parent
+
+
+def hang(call):
+    with (FOLDER / "hanging").open("a") as file:
+        file.write(".")
+    while not (FOLDER / "enough").exists():
+        time.sleep(0.01)
+    return Answer(value=1)
+
+
+def quick(call):
+    time.sleep(0.01)
+    return Answer(value=2)
+
+
+@hookimpl
+def register_routes(host):
+    return [
+        RouteSpec(name="{0}-hang", method="GET", path="/api/{0}/hang", handle=hang),
+        RouteSpec(name="{0}-quick", method="GET", path="/api/{0}/quick", handle=quick),
+    ]
+"""
+)
+
+
+@pytest.fixture
+def plug(tmp_path: Path, plugins_file: Path) -> Callable[[str, str], Path]:
+    """Give what writes a plugin and names it in plugins.toml."""
+    paths: list[str] = []
+
+    def plugged(name: str, source: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(source)
+        paths.append(str(path))
+        plugins_file.write_text(f"[host]\nautoload = false\npaths = {paths}\n")
+        return path
+
+    return plugged
+
+
+@pytest.fixture
+def palette(plug: Callable[[str, str], Path], request: pytest.FixtureRequest) -> Still:
+    plug("palette", PALETTE)
+    still: Still = request.getfixturevalue("still")
+    still.client.contract = Contract(still.client.get("/api/openapi.json").json)
+    return still
+
+
+def details(answer: Answer, status: int) -> list[str]:
+    assert answer.status == status, answer.body
+    return answer.details
+
+
+def test_an_answer_is_in_the_envelope_with_its_headers(palette: Still) -> None:
+    answer = palette.client.get("/api/palette/a%20b%C3%A9?size=2&order=share&tag=x&tag=y")
+    assert answer.data == {
+        "picture": "a bé",
+        "size": 2,
+        "order": "share",
+        "tags": ["x", "y"],
+        "marks": [{"x": 1, "y": 0}],
+    }
+    assert answer.json["meta"] == {"params": {"size": ["2"], "order": ["share"], "tag": ["x", "y"]}}
+    assert answer.headers["X-Colours"] == "3"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_what_holds_for_every_route_holds_for_these(palette: Still) -> None:
+    client = palette.client
+    head = client.call("HEAD", "/api/palette/a/", headers={"X-Request-Id": "abc"})
+    assert (head.status, head.body, head.headers["X-Request-Id"]) == (200, b"", "abc")
+    assert int(head.headers["Content-Length"]) > 0
+    assert client.call("OPTIONS", "/api/palette/a").status == 200
+    assert client.get("/api/palette/a").data["tags"] == []
+    for method, path in (("PUT", "/api/palette/a"), ("GET", "/api/palette/a/b"), ("GET", "/api/palette/%ff")):
+        assert details(client.call(method, path), 404) == [
+            f"No handler found matching method {method} and path {path}."
+        ]
+    problem = client.call("GET", "/api/palette/a?size=9", headers={"Accept": "application/problem+json"})
+    assert problem.json["errors"] == [
+        {"detail": '"9" is not a whole number from 1 to 8', "parameter": "size"}
+    ]
+
+
+def test_words_go_before_names(palette: Still) -> None:
+    answer = palette.client.get("/api/palette/dot.png")
+    assert (answer.body, answer.headers["Content-Type"]) == (b"dot", "image/png")
+
+
+def test_a_handler_sees_who_asks(palette: Still) -> None:
+    answer = palette.client.call("GET", "/api/palette/who/am/i?size=9", headers={"X-Word": "yes"})
+    assert answer.data == ["noauth", True, "yes", palette.host.version, None, None]
+
+
+def test_every_fault_of_query_and_body_is_told_at_once(palette: Still) -> None:
+    client = palette.client
+    assert details(client.get("/api/palette/a?size=9&order=hew&sise=2"), 400) == [
+        'size: "9" is not a whole number from 1 to 8',
+        "order: \"hew\" is not one of hue, share; did you mean 'hue'?",
+        "sise: is not known here; did you mean 'size'?",
+    ]
+    body = {"seed": "x", "marks": [{"y": True}, {"x": 1, "z": 2}], "more": 3}
+    assert details(client.post("/api/palette", body), 400) == [
+        "marks[0].y: true is not a whole number",
+        "prompt: is missing in an object with 2 keys; name it",
+        'seed: "x" is not a whole number',
+        "more: 3 is not an object",
+        "marks[1].z: is not known here; known: x, y",
+    ]
+    assert details(client.post("/api/palette", {"prompt": None}), 400) == ["prompt: null is not text"]
+    assert details(client.post("/api/palette", {"prompt": True}), 400) == ["prompt: true is not text"]
+    assert details(client.post("/api/palette", b"[1]"), 400)[0].startswith("The body is a JSON list")
+    assert palette.store.waiting() == 0
+
+
+def test_a_body_over_the_limit_is_refused(palette: Still) -> None:
+    palette.client.post("/api/settings", {"max_body_bytes": 1048576})
+    answer = palette.client.post("/api/palette", {"prompt": "x" * 1048576})
+    assert answer.status == 413
+
+
+def test_who_may_call_is_the_routes_to_say(palette: Still, request: pytest.FixtureRequest) -> None:
+    signed: Signed = request.getfixturevalue("signed")
+    stranger = palette.client
+    assert stranger.get("/api/palette/dot.png").status == 200
+    assert details(stranger.get("/api/palette/a"), 401) == ["Invalid or no credentials supplied."]
+    # a route that anybody may call queues for users alone
+    assert details(stranger.post("/api/palette/open", {"prompt": "a"}), 401) == [
+        "Invalid or no credentials supplied."
+    ]
+    assert signed.ann.get("/api/palette/who/am/i").data[:2] == ["ann", False]
+    assert details(signed.ann.delete("/api/palette/a"), 403) == [
+        "User ann is not authorized to call on DELETE /api/palette/<picture>."
+    ]
+    assert signed.admin.delete("/api/palette/a").status == 200
+    drawn = signed.ann.post("/api/palette", {"prompt": "a"}).data
+    assert (drawn["user"], drawn["admin"], len(drawn["uuids"])) == ("ann", False, 1)
+    assert signed.ann.get(f"/api/invocation/{drawn['uuids'][0]}").data["status"] == "queued"
+    assert signed.bob.get(f"/api/invocation/{drawn['uuids'][0]}").status == 404
+
+
+def test_a_key_gets_the_first_invocations_again(palette: Still) -> None:
+    key = {"Idempotency-Key": "one"}
+    body = {"prompt": "a", "more": {"twice": True}}
+    first = palette.client.call("POST", "/api/palette", body, key).data["uuids"]
+    assert len(set(first)) == 2
+    assert palette.client.call("POST", "/api/palette", body, key).data["uuids"] == first
+    assert palette.store.waiting() == 2
+    assert palette.client.call("POST", "/api/palette", {"prompt": "b"}, key).status == 422
+    assert palette.client.call("POST", "/api/palette", {"prompt": "a"}, {"Idempotency-Key": ""}).status == 400
+
+
+def test_a_full_queue_is_told_as_invoke_tells_it(palette: Still) -> None:
+    palette.client.post("/api/settings", {"max_queued_invocations": 0})
+    answer = palette.client.post("/api/palette", {"prompt": "a"})
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+
+
+def test_errors_of_the_host_keep_their_status(palette: Still) -> None:
+    assert details(palette.client.get("/api/palette/missing"), 404) == ["there is no such palette; make one"]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("nothing", "KeyError: 'nothing'"),
+        ("exit", "RuntimeError: it called sys.exit(3)"),
+        ("number", "TypeError: it gave int; a route gives Answer or BytesAnswer"),
+        ("object", "TypeError: Object of type object is not JSON serializable"),
+        ("nan", "ValueError: Out of range float values are not JSON compliant"),
+        ("half", "UnicodeEncodeError: "),
+        ("header", "ValueError: 'X-A': '1\\r\\nX-B: 2' is no header that a route may add"),
+        ("length", "ValueError: 'Content-Length': '1' is no header that a route may add"),
+        ("text", "TypeError: a BytesAnswer has bytes and a media type, not str"),
+    ],
+)
+def test_a_handler_that_fails_is_named_and_charged(
+    palette: Still, how: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = palette.client.get(f"/api/palette/fail/{how}")
+    assert answer.json["errors"][0]["title"] == "PluginError"
+    said = f"the plugin 'palette' failed in its route GET /api/palette/fail/<how>: {why}"
+    assert details(answer, 500)[0].startswith(said)
+    assert "Traceback" in caplog.text
+    assert f"GET /api/palette/fail/{how} failed" in caplog.text
+    palette.client.get("/metrics")  # what is charged at one look is there at the next
+    metrics = palette.client.get("/metrics").body.decode()
+    assert 'stretto_plugin_failures_total{hook="route",plugin="palette"} 1.0' in metrics
+    assert 'stretto_plugin_calls_total{hook="route",plugin="palette"} 1.0' in metrics
+    line = 'stretto_http_requests_total{method="GET",route="/api/palette/fail/<how>",status="500"} 1.0'
+    assert line in metrics
+
+
+def test_the_document_has_these_routes(palette: Still) -> None:
+    document = palette.client.get("/api/openapi.json").json
+    OpenAPIV31SpecValidator(document).validate()
+    call = document["paths"]["/api/palette/{picture}"]["get"]
+    assert (call["operationId"], call["summary"], call["tags"]) == (
+        "palette.colours",
+        "Colours of a picture",
+        ["palette"],
+    )
+    assert call["description"] == "Give the colours of a picture.\n\nThe most frequent come first."
+    parameters = {one["name"]: one for one in call["parameters"]}
+    assert parameters.keys() == {"picture", "size", "order", "tag"}
+    assert parameters["size"]["schema"] == {"type": "integer", "default": 3, "minimum": 1, "maximum": 8}
+    assert parameters["order"]["schema"]["enum"] == ["hue", "share"]
+    assert call["security"] == [{}, {"bearer": []}, {"cookie": []}]
+    assert document["paths"]["/api/palette/dot.png"]["get"]["security"] == []
+    secret = document["paths"]["/api/palette/{picture}"]["delete"]
+    assert secret["x-administrators-only"] is True
+    assert secret["responses"].keys() == {"200", "400", "401", "403", "404", "503", "default"}
+    assert document["tags"][-1] == {"name": "palette", "description": "Routes of the plugin 'palette'."}
+    body = document["paths"]["/api/palette"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert body["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/palette.Draft"}
+    draft = document["components"]["schemas"]["palette.Draft"]
+    assert (draft["required"], draft["additionalProperties"]) == (["prompt"], False)
+    assert draft["properties"]["marks"]["items"] == {"$ref": "#/components/schemas/palette.Mark"}
+
+
+def test_the_document_says_when_an_answer_is_another(palette: Still) -> None:
+    contract = Contract(palette.client.get("/api/openapi.json").json)
+    sent = {"Content-Type": "application/vnd.api+json"}
+    body = b'{"meta": {"params": {}}, "data": {"picture": "a", "size": "three"}}'
+    found = list(deviations("GET", "/api/palette/a", 200, sent, body, contract))
+    assert any("size" in line for line in found)
+    assert any("order" in line for line in found)
+
+
+def test_a_plugin_that_goes_takes_its_routes_along(
+    plug: Callable[[str, str], Path], request: pytest.FixtureRequest
+) -> None:
+    plug("leaving", SLOW.replace("{0}", "leaving") + "\n@hookimpl\ndef host_started(host):\n    1 / 0\n")
+    still: Still = request.getfixturevalue("still")
+    assert still.client.get("/api/leaving/quick").data == 2
+    assert "/api/leaving/quick" in still.client.get("/api/openapi.json").json["paths"]
+    still.host.board.start()
+    assert still.client.get("/api/leaving/quick").status == 404
+    assert "/api/leaving/quick" not in still.client.get("/api/openapi.json").json["paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    still: Still
+    folder: Path
+
+    def begin(self, pool: ThreadPoolExecutor, count: int) -> list[Any]:
+        def call() -> int:
+            client = Client(self.still.client.port)
+            try:
+                return client.get("/api/slow/hang").status
+            finally:
+                client.close()
+
+        begun = [pool.submit(call) for _ in range(count)]
+        deadline = time.monotonic() + 30
+        while (
+            (self.folder / "hanging").stat().st_size < count if (self.folder / "hanging").exists() else True
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        return begun
+
+
+@pytest.fixture
+def hanging(
+    plug: Callable[[str, str], Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Hanging]:
+    for name in ("slow", "other"):
+        plug(name, SLOW.replace("{0}", name))
+    still: Still = request.getfixturevalue("still")
+    yield Hanging(still, tmp_path)
+    (tmp_path / "enough").touch()
+
+
+def test_handlers_that_hang_leave_threads_to_everybody_else(hanging: Hanging) -> None:
+    client = hanging.still.client
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            begun = hanging.begin(pool, 2)
+            answer = client.get("/api/slow/quick")
+            (said,) = details(answer, 503)
+            assert "by GET /api/slow/hang of the plugin 'slow'" in said
+            assert answer.headers["Retry-After"] == "5"
+            again = time.monotonic()
+            assert client.get("/api/slow/quick").status == 503
+            assert time.monotonic() - again < 1  # nobody waits for those who have sat for long
+            assert client.get("/api/other/quick").data == 2
+            assert client.get("/api").status == 200
+        finally:
+            (hanging.folder / "enough").touch()
+        assert [one.result() for one in begun] == [200, 200]
+    assert client.get("/api/slow/quick").data == 2
+
+
+def test_many_quick_calls_at_once_are_all_answered(hanging: Hanging) -> None:
+    def call(_number: int) -> int:
+        client = Client(hanging.still.client.port)
+        try:
+            return client.get("/api/slow/quick").status
+        finally:
+            client.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(call, range(48))) == {200}
+
+
+def test_the_words_that_are_kept_from_plugins_are_the_hosts() -> None:
+    own = {route.path.split("/")[2] for route in ROUTES if route.path.startswith("/api/")}
+    assert own == OWN_WORDS, "name the first word of a new route in host/plugboard/reserved.py"
+
+
+FROZEN = "@dataclass(frozen=True)\nclass Form:\n    {0}\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "why"),
+    [
+        ({"path": "'/one'"}, "", "its route 'one' has the path '/one'; paths begin with /api/"),
+        (
+            {"path": "'/api/models/mine'"},
+            "",
+            (
+                "its route 'one' has the path '/api/models/mine', and all below /api/models is the host's own; "
+                "begin with another word"
+            ),
+        ),
+        (
+            {"path": "'/api/one/'"},
+            "",
+            (
+                "its route 'one' has the path '/api/one/'; between slashes stands a word of letters, digits, . _ ~ -, "
+                "or a name such as <uuid>, not ''"
+            ),
+        ),
+        ({"path": "'/api/<name>'"}, "", "has the path '/api/<name>'; a word of letters"),
+        ({"path": "'/api/one/<a:path>'"}, "", "or a name such as <uuid>, not '<a:path>'"),
+        ({"path": "'/api/one/<a>/<a>'"}, "", "which gives two parts one name; name them apart"),
+        ({"path": "'/api/one\\n'"}, "", "a word of letters, digits, . _ ~ - follows /api/"),
+        (
+            {"method": "'get'"},
+            "",
+            "its route 'one' has the method 'get'; known: GET, POST, PUT, PATCH, DELETE",
+        ),
+        ({"needs": "'root'"}, "", "its route 'one' needs 'root'; known: anybody, user, admin"),
+        ({"handle": "None"}, "", "has a `handle` that cannot be called: None"),
+        ({"query": "dict"}, "", "its route 'one' has the query <class 'dict'>; make it a frozen dataclass"),
+        (
+            {"query": "Form"},
+            "@dataclass\nclass Form:\n    a: int = 1\n",
+            "has the query Form, which is not frozen; write @dataclass(frozen=True)",
+        ),
+        (
+            {"query": "Form"},
+            FROZEN.format("a: dict[str, Any]"),
+            (
+                "has the query Form, whose field 'a' is dict[str, typing.Any]; known: bool, int, float, str, "
+                "Literal[...], X | None, tuple[X, ...]"
+            ),
+        ),
+        (
+            {"query": "Form"},
+            FROZEN.format("a: 'Nowhere'"),
+            "Form, whose annotations cannot be read: name 'Nowhere'",
+        ),
+        ({"query": "Form"}, FROZEN.format("a: int | str"), "declare one type, or one and None"),
+        ({"body": "Form"}, FROZEN.format("a: int"), "its route 'one' reads a body, which GET has not"),
+        ({"body": "Form", "method": "'PUT'"}, FROZEN.format("a: tuple['Form', ...]"), "Form within itself"),
+        (
+            {"answer": "'picture'"},
+            "",
+            "has the answer 'picture'; say its type, or a media type such as 'image/png'",
+        ),
+        ({"answer": "set[int]"}, "", "has the answer set[int]; JSON has bool"),
+        (
+            {"answer": "Form"},
+            FROZEN.format("a: bytes"),
+            "has the answer Form, whose field 'a' is <class 'bytes'>;",
+        ),
+    ],
+)
+def test_a_route_that_cannot_be_served_makes_its_plugin_a_row_with_the_reason(
+    plug: Callable[[str, str], Path],
+    folders: Folders,
+    plugins_file: Path,
+    changes: dict[str, str],
+    more: str,
+    why: str,
+) -> None:
+    words = {"name": "'one'", "method": "'GET'", "path": "'/api/one'", "handle": "print", **changes}
+    spec = ", ".join(f"{key}={value}" for key, value in words.items())
+    plug("wrong", f"{HEAD}\n{more}\n@hookimpl\ndef register_routes(host):\n    return [RouteSpec({spec})]\n")
+    with Host.open(folders, Settings(), plugins_file=plugins_file) as host:
+        row = next(row for row in host.plugins() if row.name == "wrong")
+        assert row.status == "broken"
+        assert why in str(row.reason)
+        assert "one" not in host.offers("routes")
+
+
+def test_two_plugins_with_one_method_and_path_clash(
+    plug: Callable[[str, str], Path], folders: Folders, plugins_file: Path
+) -> None:
+    for name, part in (("ann", "a"), ("bob", "b")):
+        spec = f"RouteSpec(name={name!r}, method='GET', path='/api/one/<{part}>', handle=print)"
+        plug(name, f"{HEAD}\n@hookimpl\ndef register_routes(host):\n    return [{spec}]\n")
+    with pytest.raises(PluginClashError) as raised, Host.open(folders, Settings(), plugins_file=plugins_file):
+        pass
+    said = str(raised.value)
+    assert "the plugins 'ann' and 'bob' both offer the route 'GET /api/one/<name>'" in said
+    assert '[host] disable = ["ann"]' in said
+    assert '[host] disable = ["bob"]' in said
