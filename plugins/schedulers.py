@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from stretto.host import Scheduler, SchedulerSpec, hookimpl
+from stretto.host.errors import WeightsError
 
 __all__ = ["register_schedulers"]
 
@@ -84,5 +85,11 @@ def _unused(class_name: str, config: _Config) -> Scheduler:
     """Make a scheduler that is only copied: to read a config takes ten times as long, and each job wants its own."""
     import diffusers
 
-    scheduler: Scheduler = getattr(diffusers, class_name).from_config(dict(config))
+    try:
+        scheduler: Scheduler = getattr(diffusers, class_name).from_config(dict(config))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the model's scheduler_config.json cannot be read by {class_name}: {error}; correct it, or take the "
+            "scheduler_config.json of the model that this one was trained from"
+        ) from error
     return scheduler

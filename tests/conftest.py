@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["stretto.host.testing.fixtures"]
-
 # Set before any test module is imported, since torch and the hub read them at import.
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": "1"})
 for name in [name for name in os.environ if name.startswith("STRETTO_")]:

@@ -1,0 +1,60 @@
+"""Holds offers to what their kinds promise; every breach is told with what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from ...contracts.specs import SchedulerSpec, Spec, UpscalerSpec
+from ...errors import ConfigurationError
+from ...plugboard.registry import KINDS
+from .every_kind import check_every_kind
+from .given import Given
+from .report import Checks, Report, Row
+from .supplies import Supplies
+
+__all__ = ["Report", "Row", "Supplies", "assert_conforms", "check_offer_of"]
+
+
+def assert_conforms(
+    spec: Spec, *, files: Mapping[str, Path] | None = None, supplies: Supplies | None = None
+) -> Report:
+    """Check one offer of any kind on the CPU; raises AssertionError with every breach and what would do.
+
+    `files` are weight files by the names that the offer has for them; what cannot be checked without one
+    is skipped, and its row says so. Tests that share `supplies` make tiny models once.
+    """
+    return check_offer_of(spec, files=files, supplies=supplies).require()
+
+
+def check_offer_of(
+    spec: Spec,
+    *,
+    files: Mapping[str, Path] | None = None,
+    supplies: Supplies | None = None,
+    begun: Callable[[str, str, str], None] = lambda _kind, _name, _check: None,
+) -> Report:
+    """Check one offer as `assert_conforms` does, and give what was found; `begun` hears of each check before it runs."""
+    word = next((kind.word for kind in KINDS.values() if type(spec) is kind.spec), None)
+    if word is None:
+        known = ", ".join(kind.spec.__name__ for kind in KINDS.values())
+        raise ConfigurationError(f"{type(spec).__name__} is no offer; known: {known}")
+    checks = Checks(word, str(spec.name), begun)
+    with nullcontext(supplies) if supplies is not None else Supplies() as stock:
+        check_every_kind(spec, checks, stock)
+        _check_kind(spec, checks, Given(files=dict(files or {})), stock)
+    return checks.report()
+
+
+def _check_kind(spec: Any, checks: Checks, given: Given, supplies: Supplies) -> None:
+    match spec:
+        case SchedulerSpec():
+            from .schedulers import check_scheduler
+
+            check_scheduler(spec, checks, supplies)
+        case UpscalerSpec():
+            from .upscalers import check_upscaler
+
+            check_upscaler(spec, checks, given, supplies)
