@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-from stretto.host import Scheduler, SchedulerSpec, hookimpl
-from stretto.host.errors import WeightsError
+from stretto.host import Scheduler, SchedulerSpec, WeightsError, hookimpl
 
 __all__ = ["register_schedulers"]
 

@@ -59,7 +59,7 @@ def two_objects(build: Callable[[], T]) -> T:
 
 
 def raises_ours(work: Callable[[], object], on: str) -> None:
-    """Check that `work` fails with an error of `stretto.host.errors`; `on` says what it is given."""
+    """Check that `work` fails with an error that `stretto.host` exports; `on` says what it is given."""
     try:
         work()
     except StrettoError as error:
@@ -67,12 +67,12 @@ def raises_ours(work: Callable[[], object], on: str) -> None:
             raise BreachError(f"on {on} it raises {type(error).__name__} without a word") from error
     except Exception as error:
         raise BreachError(
-            f"on {on} it raises {reason(error)}; raise an error of stretto.host.errors instead, such as "
+            f"on {on} it raises {reason(error)}; raise one of stretto.host instead, such as "
             "WeightsError, that says what is wrong and what would do"
         ) from error
     else:
         raise BreachError(
-            f"{on} is taken without a word; raise an error of stretto.host.errors that names it"
+            f"{on} is taken without a word; raise an error of stretto.host, such as WeightsError, that names it"
         )
 
 
