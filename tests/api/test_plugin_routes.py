@@ -288,6 +288,7 @@ def test_a_key_gets_the_first_invocations_again(palette: Still) -> None:
 
 def test_a_full_queue_is_told_as_invoke_tells_it(palette: Still) -> None:
     palette.client.post("/api/settings", {"max_queued_invocations": 0})
+    assert palette.client.post("/api/palette", {"prompt": "a"}).status == 200
     answer = palette.client.post("/api/palette", {"prompt": "a"})
     assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
 
