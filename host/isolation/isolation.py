@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
+from ..contracts.protocols import HostView
 from ..errors import ConfigurationError, PluginError
-from ..plugboard.switches import Switches
+from ..plugboard.discover import BUILT_INS, GROUP, Candidate, Found
+from ..plugboard.switches import HOST_KEYS, Switches
 from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
 from .environments import Environment, environments, made_environment, remove_environment
@@ -23,7 +27,7 @@ from .process import Launch, Process
 from .proxies import IsolatedPlugin
 from .remote import Remote
 
-__all__ = ["HOST_KEYS", "Isolation", "Limits"]
+__all__ = ["Isolation", "Limits", "isolated"]
 
 _DESCRIPTIONS = 8  # of one plugin, for other tables or settings
 logger = logging.getLogger(__name__)
@@ -36,9 +40,6 @@ class Limits:
     isolated: bool = False
     time_limit_s: Annotated[float, Gt(0.0)] = 60.0
     memory_limit_bytes: Annotated[int, Ge(2**26)] | None = None  # None: half of the usable RAM
-
-
-HOST_KEYS = tuple(one.name for one in fields(Limits))
 
 
 class Isolation:
@@ -54,10 +55,10 @@ class Isolation:
         usable_bytes: Callable[[], int],
     ) -> None:
         self._folders = folders
+        self._usable_bytes = usable_bytes
         self._settings = settings
         self._switches = switches
         self._version = version
-        self._usable_bytes = usable_bytes
         self._plugins: list[IsolatedPlugin] = []
 
     def limits(self, name: str) -> Limits:
@@ -66,9 +67,41 @@ class Isolation:
         own = {key: table[key] for key in HOST_KEYS if key in table}
         return read_table(own, Limits, self._source(name))
 
-    def wanted(self) -> tuple[str, ...]:
-        """Name the plugins that plugins.toml has isolated."""
-        return tuple(name for name in self._switches.tables if self.limits(name).isolated)
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Give what the board finds: the plugins that plugins.toml has isolated, and those whose line is missing.
+
+        Raises ConfigurationError for a wrong value of the host's keys in a table, or for a built-in plugin.
+        """
+        wanted = [name for name in self._switches.tables if self.limits(name).isolated]
+        for name in wanted:
+            if name in BUILT_INS:
+                raise ConfigurationError(
+                    f"{self._source(name)} isolated: '{name}' comes with the host and runs in it; leave that out"
+                )
+        there = {name: one for one in self.environments() for name in one.plugins}
+        found = [self._candidate(name, there.get(name)) for name in wanted]
+        unsaid = [name for name in there if name not in wanted]
+        if unsaid:
+            installed = _installed()
+            found += [self._unsaid(name, there[name]) for name in unsaid if name not in installed]
+        return tuple(found)
+
+    def _candidate(self, name: str, environment: Environment | None) -> Candidate:
+        if environment is None:
+            package = _installed().get(name, name)
+            why = (
+                f"{self._source(name)} has it isolated, and it has no environment of its own; make one: "
+                f"stretto plugins install {package} --isolated"
+            )
+            return Candidate(Found(name=name, origin="isolated", version="", rank=1), partial(_refuse, why))
+        return Candidate(_found(name, environment), partial(self.load, environment, name))
+
+    def _unsaid(self, name: str, environment: Environment) -> Candidate:
+        why = (
+            f"it has an environment of its own and is not on; put `isolated = true` into [plugins.{name}] of "
+            f"{self._switches.source}, or take it away: stretto plugins remove {name}"
+        )
+        return Candidate(_found(name, environment), partial(_refuse, why))
 
     def environments(self) -> tuple[Environment, ...]:
         """Give the environments that there are."""
@@ -120,13 +153,12 @@ class Isolation:
 
     def _launch(self, environment: Environment, name: str) -> Launch:
         limits = self.limits(name)
-        table = self._switches.tables.get(name, {})
         most = limits.memory_limit_bytes
         return Launch(
             name=name,
             python=environment.interpreter,
             time_limit_s=limits.time_limit_s,
-            memory_limit_bytes=self._usable_bytes() // 2 if most is None else most,
+            memory_limit_bytes=(lambda: self._usable_bytes() // 2) if most is None else (lambda: most),
             boot={
                 "name": name,
                 "entry": environment.plugins[name],
@@ -134,7 +166,7 @@ class Isolation:
                 "settings": asdict(self._settings),
                 "root": str(self._folders.root),
                 "engines": None if self._folders.engine_dir is None else str(self._folders.engine_dir),
-                "table": {key: value for key, value in table.items() if key not in HOST_KEYS},
+                "table": dict(self._switches.own_table(name)),
                 "source": self._source(name),
                 "serving": False,
             },
@@ -142,6 +174,27 @@ class Isolation:
 
     def _source(self, name: str) -> str:
         return f"{self._switches.source}: [plugins.{name}]"
+
+
+def isolated(switches: Switches, view: HostView, usable_bytes: Callable[[], int]) -> Isolation:
+    """Give the isolated plugins of a host; each may take half of the RAM that can be used, unless its table says."""
+    return Isolation(view.folders, view.settings, switches, version=view.version, usable_bytes=usable_bytes)
+
+
+def _found(name: str, environment: Environment) -> Found:
+    return Found(
+        name=name, origin=f"isolated {environment.distribution}", version=environment.version, rank=1
+    )
+
+
+def _refuse(why: str) -> object:
+    raise PluginError(why)
+
+
+def _installed() -> dict[str, str]:
+    """Name the packages of the plugins that are installed beside the host, by plugin."""
+    entries = importlib.metadata.entry_points(group=GROUP)
+    return {entry.name: entry.dist.name for entry in entries if entry.dist}
 
 
 def _tag() -> str:

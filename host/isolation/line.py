@@ -43,7 +43,7 @@ class Line:
         self._end.settimeout(None if patience is None else _SLICE_S)
         (count,) = _LENGTH.unpack(self._exactly(_LENGTH.size, patience))
         if count > _MOST_BYTES:
-            raise PluginError(f"its process sent a message of {count} bytes; at most {_MOST_BYTES} are read")
+            raise PluginError(f"sent a message of {count} bytes; at most {_MOST_BYTES} are read")
         return unpacked(self._exactly(count, patience))
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ _SHARED = ("stretto.host", "stretto.trt_cache", "annotated_types", "pluggy", "PI
 _GRACE_S = 2.0  # for the end of a process, and for what it printed last
 _LOOK_S = 2.0  # between two looks at the memory of a process that nobody calls
 _LINE_BYTES = 16 * 2**10  # of what it prints
+_LINE_CHARACTERS = 1000  # of which are logged
 _LAST_LINES = 20
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Launch:
     python: Path
     boot: Mapping[str, Any]
     time_limit_s: float
-    memory_limit_bytes: int
+    memory_limit_bytes: Callable[[], int]  # asked for once
 
 
 class _EndedError(Exception):
@@ -64,6 +65,7 @@ class Process:
         self._memory = segment()
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._why: str | None = None
+        self._most_bytes = launch.memory_limit_bytes()
         self._running = threading.Event()
         self._failed: OSError | None = None
         with theirs:
@@ -162,14 +164,26 @@ class Process:
             self._why = why
             self.kill()
             raise PluginError(f"the plugin '{self._launch.name}' {why}") from None
-        except BaseException:  # stopped, or what it sent is no message: the pipe is out of step
+        except PluginError as error:  # what it sent is no message
+            self._why = str(error)
+            self.kill()
+            raise PluginError(f"the plugin '{self._launch.name}' {error}") from None
+        except BaseException:  # stopped while it is at work: the next answer would be this call's
             self._why = "was stopped"
             self.kill()
             raise
-        if "error" in reply:
-            raise error_from(reply["error"])
-        if "raised" in reply:
-            raise PluginError(f"the plugin '{self._launch.name}' raised in {what}: {reply['raised']}")
+        return self._answer(what, reply)
+
+    def _answer(self, what: str, reply: Mapping[str, Any]) -> Any:
+        """Give the answer in a reply, or raise what the plugin raised: our errors as they are, but with its name."""
+        words = reply.get("raised")
+        if isinstance(reply.get("error"), Mapping):
+            error = error_from(reply["error"])
+            if type(error) is not PluginError:
+                raise error
+            words = str(error)
+        if words is not None:
+            raise PluginError(f"the plugin '{self._launch.name}' raised in {what}: {words}")
         return reply.get("answer")
 
     def _patience(self, what: str, check: Callable[[], None]) -> Callable[[], None]:
@@ -190,7 +204,7 @@ class Process:
         return look
 
     def _check_memory(self, what: str, *, alone: bool = False) -> None:
-        took, most = self.memory_bytes(alone=alone), self._launch.memory_limit_bytes
+        took, most = self.memory_bytes(alone=alone), self._most_bytes
         if took > most:
             raise _EndedError(
                 f"took {_mib(took)} of memory in {what}, more than its memory_limit_bytes of {most} ({_mib(most)}), and "
@@ -265,11 +279,18 @@ class Process:
         if last or len(rest) > _LINE_BYTES:
             lines, rest = [*lines, rest], b""
         for line in lines:
-            words = line.decode(errors="backslashreplace").strip()
+            words = _printable(line.strip())
             if words:
                 self._last.append(words)
                 logger.info("the plugin '%s' printed: %s", self._launch.name, words)
         return rest
+
+
+def _printable(line: bytes) -> str:
+    """Give a line without what a terminal would obey, and not too much of it."""
+    text = line[:_LINE_BYTES].decode(errors="backslashreplace")
+    safe = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return safe if len(safe) <= _LINE_CHARACTERS else f"{safe[:_LINE_CHARACTERS]}..."
 
 
 def _nothing() -> None:

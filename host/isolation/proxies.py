@@ -33,7 +33,7 @@ class IsolatedPlugin:
     def __init__(self, remote: Remote, description: Mapping[str, Any], version: str) -> None:
         self.__name__ = f"isolated plugin {remote.name}"
         self.__version__ = version
-        self._remote = remote
+        self.remote = remote
         self._teller: Teller | None = None
         for word in ("Settings", "Parameters"):
             if description[word] is not None:
@@ -57,7 +57,7 @@ class IsolatedPlugin:
         """Tell what is still to be told, and let the process leave; idempotent."""
         if self._teller is not None:
             self._teller.close()
-        self._remote.close()
+        self.remote.close()
 
 
 # Hooks are functions and no methods, so that a plugin has those alone that it says.

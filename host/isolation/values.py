@@ -39,9 +39,9 @@ def unpacked(sent: bytes) -> dict[str, Any]:
     try:
         message = json.loads(sent)
     except (ValueError, RecursionError) as error:
-        raise PluginError(f"its process sent what is no message: {sent[:80]!r}") from error
+        raise PluginError(f"sent what is no message: {sent[:80]!r}") from error
     if not isinstance(message, dict):
-        raise PluginError(f"its process sent {type(message).__name__}, and messages are objects")
+        raise PluginError(f"sent {type(message).__name__}, and messages are objects")
     return message
 
 
@@ -172,7 +172,7 @@ def error_from(sent: Mapping[str, Any]) -> StrettoError:
     """Give the error of `error_json`; raises PluginError for one that is not of our tree."""
     kind = getattr(errors, str(sent.get("kind")), None)
     if not isinstance(kind, type) or not issubclass(kind, StrettoError):
-        raise PluginError(f"its process raised {sent.get('kind')!r:.80}, which is no error of stretto.host")
+        raise PluginError(f"raised {sent.get('kind')!r:.80}, which is no error of stretto.host")
     if kind is InvalidRequestError:
         return InvalidRequestError(read_as(tuple[Fault, ...], sent.get("faults"), "faults"))
     return kind(str(sent.get("message")))

@@ -301,7 +301,7 @@ class Board:
             if name not in loaded:
                 raise ConfigurationError(f"{where} is for no plugin; {did_you_mean(name, tuple(loaded))}")
             plugin = loaded[name].plugin
-            if plugin is None:
+            if plugin is None or not self._switches.own_table(name):
                 continue
             settings = _dataclass_of(plugin, "Settings")
             if settings is None:

@@ -25,10 +25,12 @@ from typing import Any, TypeVar
 from ..errors import ConfigurationError, did_you_mean
 from .tables import read_table
 
-__all__ = ["FILE_NAME", "VARIABLE", "HostTable", "Switches", "read_switches"]
+__all__ = ["FILE_NAME", "HOST_KEYS", "VARIABLE", "HostTable", "Switches", "read_switches"]
 
 FILE_NAME = "plugins.toml"
 VARIABLE = "STRETTO_PLUGINS"
+# Keys of `[plugins.NAME]` that say how the host runs the plugin; the plugin does not see them.
+HOST_KEYS = ("isolated", "time_limit_s", "memory_limit_bytes")
 T = TypeVar("T")
 
 
@@ -55,12 +57,16 @@ class Switches(HostTable):
         """Name the file in messages."""
         return str(self.file or FILE_NAME)
 
+    def own_table(self, name: str) -> Mapping[str, Any]:
+        """Give what `[plugins.NAME]` says to the plugin, without the keys that are the host's."""
+        return {key: value for key, value in self.tables.get(name, {}).items() if key not in HOST_KEYS}
+
     def plugin_settings(self, name: str, into: type[T]) -> T:
         """Read `[plugins.NAME]` into the dataclass `into`, its defaults where there is no table.
 
         Raises ConfigurationError naming file, table, key and the nearest key.
         """
-        return read_table(self.tables.get(name, {}), into, f"{self.source}: [plugins.{name}]")
+        return read_table(self.own_table(name), into, f"{self.source}: [plugins.{name}]")
 
 
 def read_switches(path: Path | None = None) -> Switches:

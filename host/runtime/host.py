@@ -26,6 +26,7 @@ from ..contracts.request import InvocationRequest
 from ..contracts.steps import Step
 from ..errors import ConfigurationError, EngineError, PluginError, StrettoError
 from ..hookspecs import hookimpl
+from ..isolation.isolation import isolated
 from ..planning.build import CorePlanning
 from ..planning.safety import require_checker
 from ..plugboard.board import Board, PluginRow
@@ -34,6 +35,7 @@ from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
 from .builds import Builds, Yard
 from .handle import NAME, WorkerHandle
+from .limits import usable_ram_bytes
 from .messages import Boot
 from .previews import sweep
 from .progress import Progress, ProgressLog
@@ -103,7 +105,10 @@ class Host:
         """
         _make(folders)
         host = cls(folders, settings, read_switches(plugins_file))
-        host._board = Board.open(host._switches, host, [CorePlanning(), LazySteps()])
+        apart = isolated(host._switches, host, usable_ram_bytes)
+        host._closers.callback(apart.close)
+        cores = CorePlanning(), LazySteps()
+        host._board = Board.open(host._switches, host, cores, more=apart.candidates())
         host._closers.callback(host._board.close)
         host._library = Library(folders, host.offers("models"))
         if store is not None:

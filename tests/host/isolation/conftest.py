@@ -1,0 +1,282 @@
+"""Plugin packages as wheels that are written here, and environments that are made of them without an index."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stretto.host.isolation.isolation import Isolation
+from stretto.host.isolation.proxies import IsolatedPlugin
+from stretto.host.plugboard.switches import Switches
+from stretto.host.settings import Folders, Settings
+
+# A plugin that does whatever it is told by the name of its upscaler.
+ROUGH = '''
+import os, signal, sys, threading, time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, MaxLen
+from stretto.host import (
+    BackgroundRemoverSpec, InvalidRequestError, NotFoundError, PreprocessorSpec, UpscalerSpec, hookimpl,
+)
+
+REQUIRES_STRETTO_API = ">=1.0,<2"
+HOARD = []
+BUILT = []
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What it is told."""
+
+    darkness: Annotated[float, Ge(0.0)] = 0.5
+    diary: Path = Path("diary.txt")
+    words: tuple[str, ...] = ("one", "two")
+    mode: Literal["soft", "hard"] | None = None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    style: Annotated[str, MaxLen(20)] = "plain"
+
+
+class Upscaler:
+    def __init__(self, name):
+        self.name = name
+        BUILT.append(name)
+
+    def upscale(self, image, amount):
+        picture = getattr(self, self.name)(image)
+        return image.resize((image.width * amount, image.height * amount)) if picture is None else picture
+
+    def same(self, image):
+        return image
+
+    def killed(self, image):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def left(self, image):
+        print("no more", flush=True)
+        os._exit(3)
+
+    def fault(self, image):
+        import ctypes
+
+        ctypes.string_at(0)
+
+    def hangs(self, image):
+        time.sleep(600)
+
+    def leaks(self, image):
+        while True:
+            HOARD.append(b"x" * 2**22)
+
+    def grows(self, image):
+        HOARD.append(b"x" * 2**25)
+
+    def raises(self, image):
+        raise ValueError("no   such\\nthing")
+
+    def leaves(self, image):
+        sys.exit("enough")
+
+    def refuses(self, image):
+        raise NotFoundError("there is no such thing")
+
+    def blames(self, image):
+        from stretto.host.errors import Fault
+
+        raise InvalidRequestError([Fault(field="upscale", message="is too much")])
+
+    def wrong(self, image):
+        return "a picture"
+
+    def garbage(self, image):
+        print("\\x00\\xff" * 50_000)
+        os.write(1, bytes(range(256)))
+        os.write(2, b'{"answer": "mine"}\\n')
+
+    def babbles(self, image):
+        import socket, struct
+
+        pipe = next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_socket(int(fd)))
+        os.write(pipe, struct.pack("!Q", 5) + b"{not}")
+
+    def spawns(self, image):
+        import subprocess
+
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path(self.diary()).write_text(str(child.pid))
+        time.sleep(600)
+
+    def built(self, image):
+        from PIL import Image
+
+        return Image.new("L", (1, 1), len(BUILT))
+
+    def darkness(self, image):
+        from PIL import Image
+
+        return Image.new("L", (1, 1), round(255 * TOLD.darkness))
+
+    def diary(self):
+        return TOLD.diary
+
+
+class Tiling(Upscaler):
+    def pieces(self, image, amount):
+        for left in range(0, image.width, 8):
+            piece = image.crop((left, 0, left + 8, image.height))
+            yield piece.resize((8 * amount, image.height * amount), 0), (left * amount, 0)
+
+
+class Inverting:
+    def processed(self, image):
+        from PIL import ImageOps
+
+        return ImageOps.invert(image)
+
+
+class Cutting:
+    def remove(self, image):
+        cut = image.convert("RGBA")
+        cut.putalpha(7)
+        return cut
+
+
+class Weighing:
+    def __init__(self, files):
+        self.files = files
+
+    def processed(self, image):
+        from PIL import Image
+
+        return Image.new("RGB", image.size, (len(Path(self.files[0].path).read_bytes()), len(self.files), 0))
+
+
+def _is_socket(fd):
+    import stat
+
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+NAMES = [name for name in vars(Upscaler) if not name.startswith("_") and name not in ("upscale", "diary")]
+TOLD = None
+
+
+@hookimpl
+def register_upscalers(host):
+    global TOLD
+    TOLD = host.plugin_settings("rough", Settings)
+    specs = [UpscalerSpec(name=name, build=lambda device, name=name: Upscaler(name)) for name in NAMES]
+    absent = TOLD.diary.with_suffix(".absent")
+    return [
+        *specs,
+        UpscalerSpec(name="tiles", aliases=("mosaic",), title="Piece by piece", build=lambda device: Tiling("same")),
+        UpscalerSpec(name="absent", build=lambda device: None,
+                     missing=lambda: f"{absent} is not there" if not absent.exists() else None),
+    ]
+
+
+@hookimpl
+def register_preprocessors():
+    return [
+        PreprocessorSpec(name="inverting", open=lambda files, device: Inverting()),
+        PreprocessorSpec(name="weighing", open=lambda files, device: Weighing(files),
+                         files={"a.bin": "https://example.org/a.bin", "b.bin": ""}),
+    ]
+
+
+@hookimpl
+def register_background_removers():
+    return [BackgroundRemoverSpec(name="cutting", build=lambda device: Cutting())]
+
+
+@hookimpl(wrapper=True)
+def build_plan(request, host):
+    plan = yield
+    style = host.plugin_parameters("rough", Parameters, request).style
+    if style == "lost":
+        host.resolve_model("starter")
+    return replace(plan, prompt=f"{plan.prompt}, {style}").with_note(f"rough, in {os.getpid()}")
+
+
+@hookimpl
+def observe(event):
+    if type(event).__name__ == "Failed":
+        raise ValueError(f"cannot hear of {event.message}")
+    with TOLD.diary.open("a") as diary:
+        diary.write(f"{type(event).__name__} {event.job} {event.number}\\n")
+
+
+@hookimpl
+def host_stopping(host):
+    with TOLD.diary.open("a") as diary:
+        diary.write("stopped\\n")
+'''
+
+Wheel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
+    """Write a wheel with one module, which is a plugin of its own name unless `entry` says otherwise."""
+
+    def written(name: str, code: str, *, requires: tuple[str, ...] = (), entry: str | None = None) -> Path:
+        info = f"stretto_{name}-1.2.dist-info"
+        path = tmp_path_factory.mktemp("wheels") / f"stretto_{name}-1.2-py3-none-any.whl"
+        needs = "".join(f"Requires-Dist: {one}\n" for one in ("stretto", *requires))
+        files = {
+            f"{name}.py": code,
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: stretto-{name}\nVersion: 1.2\n{needs}",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/entry_points.txt": f"[stretto]\n{name} = {name}\n" if entry is None else entry,
+        }
+        with zipfile.ZipFile(path, "w") as archive:
+            for file, text in files.items():
+                archive.writestr(file, text)
+            archive.writestr(f"{info}/RECORD", "".join(f"{file},,\n" for file in (*files, f"{info}/RECORD")))
+        return path
+
+    return written
+
+
+def isolation(root: Path, tables: dict[str, dict[str, Any]] | None = None) -> Isolation:
+    """Give the isolated plugins of a data directory."""
+    switches = Switches(tables={name: {"isolated": True, **table} for name, table in (tables or {}).items()})
+    return Isolation(Folders(root), Settings(), switches, version="0.1.0", usable_bytes=lambda: 2**31)
+
+
+@pytest.fixture(scope="session")
+def rough_root(tmp_path_factory: pytest.TempPathFactory, wheel: Wheel) -> Path:
+    """Give a data directory with the plugin `rough` in an environment of its own."""
+    root = tmp_path_factory.mktemp("data")
+    isolation(root).install(str(wheel("rough", ROUGH)), ["--no-index"])
+    return root
+
+
+Rough = Callable[..., IsolatedPlugin]
+
+
+@pytest.fixture
+def rough(rough_root: Path, tmp_path: Path) -> Iterator[Rough]:
+    """Load the plugin `rough` with a table of its own."""
+    opened = []
+
+    def loaded(**table: Any) -> IsolatedPlugin:
+        one = isolation(rough_root, {"rough": {"diary": str(tmp_path / "diary.txt"), **table}})
+        opened.append(one)
+        (environment,) = one.environments()
+        return one.load(environment, "rough")
+
+    yield loaded
+    for one in opened:
+        one.close()

@@ -1,0 +1,180 @@
+"""Crashes, hangs and leaks of isolated plugins: each costs its own call, and nothing stays behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+from stretto.host.errors import InvalidRequestError, NotFoundError, PluginError
+from stretto.host.isolation.proxies import IsolatedPlugin
+
+from .conftest import Rough
+
+SHARED = Path("/dev/shm")  # noqa: S108 - where Linux shows shared memory that has a name
+SMALL = Image.new("RGB", (16, 8), "red")
+
+
+def _upscaler(plugin: IsolatedPlugin, name: str) -> Any:
+    return next(spec for spec in plugin.register_upscalers() if spec.name == name).build("cpu")
+
+
+def _works(plugin: IsolatedPlugin) -> bool:
+    return bool(_upscaler(plugin, "same").upscale(SMALL, 1) == SMALL)
+
+
+def _said(plugin: IsolatedPlugin, name: str) -> str:
+    upscaler = _upscaler(plugin, name)
+    with pytest.raises(PluginError) as caught:
+        upscaler.upscale(SMALL, 2)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("killed", "was ended by SIGKILL in upscale; the next call starts its process anew"),
+        ("fault", "was ended by SIGSEGV in upscale; the next call starts its process anew"),
+        (
+            "left",
+            "left with exit code 3 in upscale (it printed last: no more); the next call starts its process anew",
+        ),
+        ("raises", "raised in upscale: ValueError: no such thing"),
+        ("leaves", "raised in upscale: SystemExit: enough"),
+        ("wrong", "raised in upscale: it gave str, and must give a picture"),
+    ],
+)
+def test_a_call_that_fails_names_the_plugin_and_the_next_one_works(
+    rough: Rough, name: str, message: str
+) -> None:
+    plugin = rough()
+    assert _said(plugin, name) == f"the plugin 'rough' {message}"
+    assert _works(plugin)
+
+
+def test_a_hang_ends_at_its_limit(rough: Rough) -> None:
+    plugin = rough(time_limit_s=0.5)
+    begun = time.monotonic()
+    assert _said(plugin, "hangs") == (
+        "the plugin 'rough' did not come to an end of upscale within its time_limit_s of 0.5 s, and its process "
+        "was ended; raise time_limit_s in [plugins.rough] if it needs longer"
+    )
+    assert time.monotonic() - begun < 10
+    assert _works(plugin)
+
+
+@pytest.mark.parametrize("name", ["leaks", "grows"])
+def test_a_leak_ends_at_its_limit(rough: Rough, name: str) -> None:
+    plugin = rough(memory_limit_bytes=2**27)
+    upscaler = _upscaler(plugin, name)
+
+    def calls() -> None:
+        for _ in range(10):  # what grows by 32 MiB a call has them after a few
+            upscaler.upscale(SMALL, 2)
+
+    with pytest.raises(PluginError) as caught:
+        calls()
+    assert str(caught.value).startswith("the plugin 'rough' took ")
+    assert str(caught.value).endswith(
+        " of memory in upscale, more than its memory_limit_bytes of 134217728 (128 MiB), and its process was ended; "
+        "raise memory_limit_bytes in [plugins.rough] if it needs more"
+    )
+    assert _works(plugin)
+
+
+def test_our_errors_come_as_they_are(rough: Rough) -> None:
+    plugin = rough()
+    with pytest.raises(NotFoundError, match=r"^there is no such thing$"):
+        _upscaler(plugin, "refuses").upscale(SMALL, 1)
+    with pytest.raises(InvalidRequestError) as caught:
+        _upscaler(plugin, "blames").upscale(SMALL, 1)
+    assert [(fault.field, fault.message) for fault in caught.value.faults] == [("upscale", "is too much")]
+
+
+def test_what_it_prints_is_logged_and_no_answer(rough: Rough, caplog: pytest.LogCaptureFixture) -> None:
+    plugin = rough()
+    with caplog.at_level(logging.INFO, "stretto.host.isolation"):
+        assert _upscaler(plugin, "garbage").upscale(SMALL, 1) == SMALL
+        plugin.close()
+    assert any(message.endswith('{"answer": "mine"}') for message in caplog.messages)
+    assert all(message.isprintable() and len(message) < 2000 for message in caplog.messages)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the plugin finds the pipe by /proc")
+def test_what_is_no_message_ends_the_process(rough: Rough) -> None:
+    plugin = rough()
+    assert _said(plugin, "babbles") == "the plugin 'rough' sent what is no message: b'{not}'"
+    assert _works(plugin)
+
+
+def test_what_it_started_ends_with_it(rough: Rough, tmp_path: Path) -> None:
+    plugin = rough(time_limit_s=1.0, diary=str(tmp_path / "pid"))
+    assert "time_limit_s of 1 s" in _said(plugin, "spawns")
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_it_starts_when_it_is_called_and_ends_with_the_host(rough: Rough, tmp_path: Path) -> None:
+    plugin = rough()
+    assert plugin.remote.pid is None
+    assert _works(plugin)
+    pid = plugin.remote.pid
+    assert pid is not None
+    assert pid != os.getpid()
+    assert _upscaler(plugin, "built").upscale(SMALL, 1).getpixel((0, 0)) == 2
+    assert _upscaler(plugin, "built").upscale(SMALL, 1).getpixel((0, 0)) == 2  # it is kept
+    assert plugin.remote.pid == pid
+    plugin.close()
+    plugin.close()
+    assert not _runs(pid)
+    assert (tmp_path / "diary.txt").read_text() == "stopped\n"
+    with pytest.raises(
+        PluginError, match=r"^the plugin 'rough' is not called any more: the host has closed it$"
+    ):
+        plugin.register_upscalers()[0].build("cpu")
+
+
+def test_nothing_stays_open(rough: Rough) -> None:
+    plugin = rough()
+    assert _works(plugin)
+    process = psutil.Process()
+    before = process.num_fds()
+    for name in ("killed", "left"):
+        _said(plugin, name)
+        assert _works(plugin)
+    assert process.num_fds() == before
+    # nor in what all processes share: a piece of memory without a name is no file there
+    assert [path.name for path in SHARED.glob("*stretto*")] == []
+
+
+class _StoppedError(Exception):
+    """What a check raises."""
+
+
+def test_a_call_that_hangs_ends_when_the_job_is_stopped(rough: Rough) -> None:
+    plugin = rough(time_limit_s=60.0)
+    upscaler = _upscaler(plugin, "hangs")
+    begun = time.monotonic()
+
+    def check() -> None:
+        raise _StoppedError
+
+    with plugin.remote.checked(check), pytest.raises(_StoppedError):
+        upscaler.upscale(SMALL, 1)
+    assert time.monotonic() - begun < 5
+    assert _works(plugin)
