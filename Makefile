@@ -3,12 +3,13 @@
 # make gallery  every feature, drawn by the starter model
 # make fuzz   what schemathesis makes of the OpenAPI document, at length
 # make bench  our service against a bare pipeline
+# make plugin-api  keeps what this version of the plugin API promises
 # make dev    what editors and static tools need
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check networks fuzz bench dev docs picture gallery clean
+.PHONY: help run serve test check networks fuzz bench dev docs plugin-api picture gallery clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -95,6 +96,10 @@ dev: $(TOOLS)
 docs: $(TOOLS)
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python -m tests.golden.table
+
+# A file a version; a breaking change of a version that was not released yet needs `make plugin-api ANEW=1`.
+plugin-api: $(TOOLS)
+	@$(BIN)/python docs/plugin_api_snapshot.py $(if $(ANEW),--anew)
 
 # The README's picture is what `make run` draws; make it again when the starter model changes.
 picture: $(BASE)
