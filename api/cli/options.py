@@ -31,7 +31,7 @@ class Place:
     """The data directory, the database and the plugins file that one command works with.
 
     Without a server the database is a file in the data directory. Without a plugins file the host looks
-    at STRETTO_PLUGINS and then for plugins.toml in the working folder.
+    at STRETTO_PLUGINS and then for plugins.toml in the working folder and in the data directory.
     """
 
     folders: Folders
@@ -96,7 +96,7 @@ def place_options(command: Callable[..., R]) -> Callable[..., R]:
         "--plugins",
         "plugins_file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Which plugins are taken. [env: STRETTO_PLUGINS; default: ./plugins.toml if there is one]",
+        help="Which plugins are taken. [env: STRETTO_PLUGINS; default: ./plugins.toml, or the data directory's]",
     )
     @click.option(
         "--engine-dir",

@@ -96,7 +96,7 @@ def _asked(place: Place) -> PluginCommands:
     from stretto.host.plugboard.discover import GROUP
     from stretto.host.plugboard.switches import read_switches
 
-    switches = read_switches(place.plugins_file)
+    switches = read_switches(place.plugins_file, place.folders.root)
     if not switches.paths and not (switches.autoload and entry_points(group=GROUP)):
         return PluginCommands()
     from stretto.host.plugboard.board import Board

@@ -6,6 +6,7 @@
     order    = ["mine"]           # asked first, in this order
     require  = ["mine"]           # the start fails if one of these is not on
     paths    = ["mine.py"]        # single files, relative to this file
+    slow_import_s = 1.0           # a plugin whose import takes longer is told of in its row
     [plugins.mine]                # read into the dataclass `Settings` of the plugin named `mine`
     tile = 512
 
@@ -20,12 +21,23 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Gt
 
 from ..errors import ConfigurationError, did_you_mean
 from .tables import read_table
 
-__all__ = ["FILE_NAME", "HOST_KEYS", "VARIABLE", "HostTable", "Switches", "read_switches"]
+__all__ = [
+    "FILE_NAME",
+    "HOST_KEYS",
+    "VARIABLE",
+    "HostTable",
+    "Switches",
+    "file_in_force",
+    "parse_switches",
+    "read_switches",
+]
 
 FILE_NAME = "plugins.toml"
 VARIABLE = "STRETTO_PLUGINS"
@@ -43,19 +55,26 @@ class HostTable:
     order: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    slow_import_s: Annotated[float, Gt(0.0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches(HostTable):
-    """All of plugins.toml: `[host]`, the tables `[plugins.NAME]` as they stand, and the file it was."""
+    """All of plugins.toml: `[host]`, the tables `[plugins.NAME]` as they stand, and the file it was.
+
+    `target` is the file that changes are written to: that one, or the one to be made. `said` are the keys that
+    stand in `[host]`, None without that table.
+    """
 
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     file: Path | None = None
+    target: Path | None = field(default=None, compare=False)
+    said: tuple[str, ...] | None = field(default=None, compare=False)
 
     @property
     def source(self) -> str:
         """Name the file in messages."""
-        return str(self.file or FILE_NAME)
+        return str(self.file or self.target or FILE_NAME)
 
     def own_table(self, name: str) -> Mapping[str, Any]:
         """Give what `[plugins.NAME]` says to the plugin, without the keys that are the host's."""
@@ -69,30 +88,58 @@ class Switches(HostTable):
         return read_table(self.own_table(name), into, f"{self.source}: [plugins.{name}]")
 
 
-def read_switches(path: Path | None = None) -> Switches:
-    """Read plugins.toml: `path`, else $STRETTO_PLUGINS, else the working folder's; absent = defaults.
+def file_in_force(named: Path | None = None, data_dir: Path | None = None) -> Path | None:
+    """Give the plugins file: `named`, else $STRETTO_PLUGINS, else the working folder's, else the data directory's.
+
+    None where there is none. Raises ConfigurationError when a file that was named is not there.
+    """
+    named = named or _from_environment()
+    if named is not None:
+        file = named.absolute()
+        if not file.is_file():
+            raise ConfigurationError(
+                f"there is no plugins file {file}; write one, or leave it out to use all plugins"
+            )
+        return file
+    folders = [Path(), *([] if data_dir is None else [data_dir])]
+    found = (folder.absolute() / FILE_NAME for folder in folders)
+    return next((file for file in found if file.is_file()), None)
+
+
+def read_switches(path: Path | None = None, data_dir: Path | None = None) -> Switches:
+    """Read the file that is `file_in_force`; without one everything has its default.
 
     Raises ConfigurationError when a file that was named is not there, or when something in it is unknown.
     """
-    named = path or _from_environment()
-    file = (named or Path(FILE_NAME)).absolute()
-    if not file.is_file():
-        if named is None:
-            return Switches()
-        raise ConfigurationError(
-            f"there is no plugins file {file}; write one, or leave it out to use all plugins"
-        )
-    tables = _parsed(file)
+    file = file_in_force(path, data_dir)
+    if file is None:
+        return Switches(target=None if data_dir is None else data_dir.absolute() / FILE_NAME)
+    try:
+        return parse_switches(file.read_text("utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+
+
+def parse_switches(text: str, file: Path) -> Switches:
+    """Read `text` as what stands in `file`; raises ConfigurationError for what is unknown or of a wrong type."""
+    tables = _parsed(text, file)
     for key in tables:
         if key not in ("host", "plugins"):
             raise ConfigurationError(
                 f"{file}: unknown table [{key}]; {did_you_mean(key, ['host', 'plugins'])}"
             )
-    host = read_table(_table(tables, "host", str(file)), HostTable, f"{file}: [host]")
+    said = _table(tables, "host", str(file))
+    host = read_table(said, HostTable, f"{file}: [host]")
     own = _table(tables, "plugins", str(file))
     kept: dict[str, Any] = {entry.name: getattr(host, entry.name) for entry in fields(HostTable)}
     kept["paths"] = tuple((file.parent / entry).resolve() for entry in host.paths)
-    return Switches(**kept, tables={name: _table(own, name, f"{file}: plugins") for name in own}, file=file)
+    return Switches(
+        **kept,
+        tables={name: _table(own, name, f"{file}: plugins") for name in own},
+        file=file,
+        target=file,
+        said=tuple(said) if "host" in tables else None,
+    )
 
 
 def _from_environment() -> Path | None:
@@ -100,11 +147,9 @@ def _from_environment() -> Path | None:
     return Path(value) if value else None
 
 
-def _parsed(file: Path) -> dict[str, Any]:
+def _parsed(text: str, file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
 

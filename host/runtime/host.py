@@ -104,7 +104,7 @@ class Host:
         ConfigurationError for a data directory that cannot be made.
         """
         _make(folders)
-        host = cls(folders, settings, read_switches(plugins_file))
+        host = cls(folders, settings, read_switches(plugins_file, folders.root))
         apart = isolated(host._switches, host, usable_ram_bytes)
         host._closers.callback(apart.close)
         cores = CorePlanning(), LazySteps()

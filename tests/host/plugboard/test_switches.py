@@ -55,6 +55,24 @@ def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_switches().order == ("x",)
 
 
+def test_the_data_directorys_file_is_the_last_that_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working, data = tmp_path / "working", tmp_path / "data"
+    working.mkdir()
+    data.mkdir()
+    monkeypatch.chdir(working)
+    none = read_switches(data_dir=data)
+    assert (none, none.file, none.target, none.said) == (Switches(), None, data / "plugins.toml", None)
+    kept = write(data, '[host]\norder = ["kept"]\n')
+    found = read_switches(data_dir=data)
+    assert (found.order, found.file, found.target, found.said) == (("kept",), kept, kept, ("order",))
+    own = write(working, '[host]\norder = ["own"]\n')
+    assert read_switches(data_dir=data).target == own
+    monkeypatch.setenv("STRETTO_PLUGINS", str(kept))
+    assert read_switches(data_dir=data).order == ("kept",)
+
+
 def test_an_explicit_path_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRETTO_PLUGINS", str(tmp_path / "absent.toml"))
     assert read_switches(write(tmp_path, "")).order == ()
