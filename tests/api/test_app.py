@@ -170,3 +170,11 @@ def test_half_a_character_is_400(still, body, field):
 
 def test_whole_characters_may_be_written_as_two_halves(still):
     assert still.client.post("/api/invoke", b'{"prompt": "\\ud83d\\udc08"}').status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/invocation/%ed%a0%80", "/api/%ff", "/api/models/a%c3", "/%80/api"])
+def test_a_path_that_is_no_text_is_for_nobody(still, path):
+    answer = still.client.get(path)
+    assert_wire(answer, 404)
+    assert answer.details == [f"No handler found matching method GET and path {path}."]
+    assert still.client.call("OPTIONS", path).status == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -128,3 +129,26 @@ def test_errors_become_words_and_a_status(
     monkeypatch.setattr(command.cli, "get_command", lambda *_: click.Command("failing", callback=fail))
     assert command.run(["failing"]) == status
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(4, "Interrupted system call"), EngineError("ended"), ImportError("half")]
+)
+def test_ctrl_c_is_told_whatever_it_came_out_as(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise error from None
+
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # who tests in the background ignores it
+    try:
+        monkeypatch.setattr(command.cli, "get_command", lambda *_: click.Command("pressing", callback=press))
+        assert command.run(["pressing"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "stretto: stopped\n"
