@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
@@ -51,12 +52,16 @@ class Digests:
         return digest
 
     def _read(self, path: Path) -> str:
-        digest, chunk = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES))
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(chunk):
+        """Take the digest of one part while the next one is read."""
+        digest, parts = hashlib.sha256(), [memoryview(bytearray(_CHUNK_BYTES)) for _ in range(2)]
+        with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(file.readinto, parts[0])
+            while count := coming.result():
                 if self._closed.is_set():
                     raise OSError(f"{path} was not read to its end")
-                digest.update(chunk[:count])
+                coming = reader.submit(file.readinto, parts[1])
+                digest.update(parts[0][:count])
+                parts.reverse()
         return digest.hexdigest()
 
     def _remembered(self) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,7 @@ from stretto.host import AxisRange, Component, ModelSpec, Precision, Role, Weigh
 from stretto.host.contracts.protocols import LoadedModel
 from stretto.host.engine.graphs import network
 from stretto.host.errors import EngineBuildError, EngineOpenError
+from stretto.host.testing.full_size import random_model
 from stretto.plugins.compilers import tensorrt
 from stretto.plugins.compilers.tensorrt import PLAN, TensorRt
 
@@ -214,3 +217,35 @@ def test_a_vae_decoder_is_built_for_three_gpus_and_polygraphy_reads_its_graph(ti
 @pytest.mark.parametrize("model", ["tiny_sd1", "tiny_sd2", "tiny_sdxl", "tiny_inpainter", "starter_path"])
 def test_every_network_is_built_for_three_gpus(request, model, component, tmp_path):
     build_all(request.getfixturevalue(model), component, tmp_path)
+
+
+STATED = {  # one canvas of 512 px, as `static` profiles have it
+    "batch": AxisRange(min=1, opt=2, max=2),
+    "height": AxisRange(min=64, opt=64, max=64),
+    "width": AxisRange(min=64, opt=64, max=64),
+    "tokens": AxisRange(min=77, opt=77, max=77),
+}
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("component", ["unet", "controlled_unet", "vae_decoder", "vae_encoder"])
+def test_networks_of_the_real_size_are_built_for_a_gpu(component, request, tmp_path):
+    if "slow" not in request.config.getoption("markexpr"):
+        pytest.skip("writes up to 7 GB and takes minutes; run with -m slow -s")
+    graph = network(random_model("sd15", "cpu", torch.float16), Component(component), tmp_path)
+    began = time.perf_counter()
+    graph.onnx()
+    exported = time.perf_counter()
+    out = tmp_path / "engine"
+    out.mkdir()
+    RTX.build().build(graph, STATED, "sm89", out, silent)
+    built = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    size = (out / PLAN).stat().st_size / 1e9
+    sys.stdout.write(
+        f"\n| {component}, sm89 | exported in {exported - began:.0f} s | built in {built - exported:.0f} s "
+        f"| {peak:.1f} GB at most in the builder | {size:.2f} GB |\n"
+    )
+    assert size > (0.9 if "unet" in component else 0.05)
