@@ -295,7 +295,7 @@ def test_an_installed_plugin_has_its_command(tmp_path):
     (tmp_path / "lib" / "palette_plugin.py").write_text(PALETTE)
     environment = {
         **os.environ,
-        "PYTHONPATH": str(tmp_path / "lib"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(tmp_path / "lib"), os.environ.get("PYTHONPATH")])),
         "STRETTO_DATA_DIR": str(tmp_path / "data"),
     }
     environment.pop("STRETTO_PLUGINS", None)
