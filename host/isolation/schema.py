@@ -54,10 +54,15 @@ def _default_json(one: Field[Any]) -> dict[str, Any]:
         value = one.default_factory()
     if value is MISSING:
         return {}
-    return {
-        "default": str(value) if isinstance(value, Path) else plain(value),
-        "metadata": dict(one.metadata),
-    }
+    words = {key: said for key, said in one.metadata.items() if isinstance(said, (str, int, float))}
+    return {"default": _said(value), "metadata": words}
+
+
+def _said(value: Any) -> Any:
+    """Give a default as JSON has it."""
+    if isinstance(value, tuple):
+        return [_said(item) for item in value]
+    return str(value) if isinstance(value, Path) else plain(value)
 
 
 def _default_from(one: Mapping[str, Any]) -> Any:
