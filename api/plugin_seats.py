@@ -70,6 +70,6 @@ class PluginSeats:
 def _full(before: list[_Sitting], now: float) -> UnavailableError:
     longest = min(before, key=lambda one: one.since)
     return UnavailableError(
-        f"all threads for routes of plugins are taken, for {now - longest.since:.0f} s by {longest.what} of the "
-        f"plugin '{longest.owner}'; come again, and have its author bound that call"
+        f"no thread is free for this route, as {longest.what} of the plugin '{longest.owner}' has had one for "
+        f"{now - longest.since:.0f} s; come again, and have the author of that one give it a time limit"
     )

@@ -37,7 +37,7 @@ class Call(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A value for `data`: anything that JSON has, or a dataclass; `headers` are added to the answer's."""
+    """A value for `data`: anything that JSON has, or dataclasses of it; `headers` are added to the answer's."""
 
     value: object
     headers: Mapping[str, str] | None = None
@@ -58,10 +58,11 @@ Reply = Answer | BytesAnswer
 class RouteSpec(Spec):
     """A method and path of the JSON API: `/api/...`, where `<name>` is a part without slashes.
 
-    `title` is its summary in the OpenAPI document and `handle`'s docstring its description. `query` and
-    `body` are frozen dataclasses, read and checked before `handle` is called, so that a wrong one is
-    answered with every fault; `answer` is the type of `data`. What `handle` raises of
-    `stretto.host.errors` is answered with its status.
+    The word after `/api/` is none of the host's own. `title` is its summary in the OpenAPI document and
+    `handle`'s docstring its description. `query` and `body` are frozen dataclasses, read and checked before
+    `handle` is called, so that a wrong one is answered with every fault; `answer` is the type of `data`, or the
+    media type of a `BytesAnswer`. What `handle` raises of `stretto.host.errors` is answered with its status,
+    anything else with 500 and the plugin's name. Calls come from several threads at once.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -77,7 +78,7 @@ class Console(Protocol):
     """What a plugin's command works with; `ctx.obj` of its click context."""
 
     def host(self) -> AbstractContextManager[HostView]:
-        """Open the host over the data directory that the command line names."""
+        """Open the host over the data directory that the command line names; within itself, the same one."""
 
     def invoke(
         self, request: InvocationRequest, on_event: Callable[[Event], None] = lambda _event: None
@@ -87,10 +88,10 @@ class Console(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec(Spec):
-    """A command or group `stretto NAME`; `title` is its line in `stretto --help`.
+    """A command or group `stretto NAME`, of lower-case letters, digits and hyphens; `title` is its line in `--help`.
 
-    `build` makes the click command. Options for the data directory, the database and the plugins file
-    are added to it, and its context's `obj` is a `Console`.
+    `build` makes the click command. Options for the data directory, the database, the plugins file and the engines
+    are added to it and to its subcommands, and its context's `obj` is a `Console`.
     """
 
     build: Callable[[], click.Command]
