@@ -73,10 +73,9 @@ class Remote:
     def close(self) -> None:
         """Let the process leave; a call that it is still at ends with it, and no other is answered."""
         self._closed = True
-        process = self._process
-        if not self._lock.acquire(timeout=_GRACE_S) and process is not None:
-            process.abort()
-            self._lock.acquire()
+        while not self._lock.acquire(timeout=_GRACE_S):
+            if self._process is not None:
+                self._process.abort()
         try:
             if self._process is not None:
                 self._process.quit()
@@ -96,13 +95,13 @@ class Remote:
                     f"the environment of the plugin '{self.name}' is gone ({self._launch.python}); make it anew: "
                     f"stretto plugins install {self.name} --isolated"
                 )
-            process = Process(self._launch)
+            self._process = Process(self._launch)
             try:
-                process.boot()
+                self._process.boot()
             except BaseException:
-                process.kill()
+                self._process.kill()
+                self._process = None
                 raise
-            self._process = process
         return self._process
 
 

@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from contextlib import suppress
 
 from ..contracts.events import Event
 from ..errors import PluginError, StrettoError
@@ -55,18 +56,23 @@ class Teller:
         if self._thread is None:
             return
         deadline = time.monotonic() + _GRACE_S
-        try:
+        with suppress(queue.Full):
             self._waiting.put(None, timeout=_GRACE_S)
-        except queue.Full:
-            deadline = 0.0
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            logger.warning(
-                "the plugin '%s' was not told of %d events", self._remote.name, self._waiting.qsize()
-            )
+            self._drop()
         if self._failure is not None:
             logger.error("observe: %s", self._failure)
         self._thread = None
+
+    def _drop(self) -> None:
+        """Leave out what waits, and say how much that is."""
+        left = 0
+        with suppress(queue.Empty):
+            while True:
+                left += self._waiting.get_nowait() is not None
+        self._waiting.put(None)
+        logger.warning("the plugin '%s' was not told of %d events", self._remote.name, left)
 
     def _send(self) -> None:
         while (event := self._waiting.get()) is not None:
