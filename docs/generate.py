@@ -16,12 +16,13 @@ import click
 import stretto.host.errors as errors_module
 from api_page import api_parts
 from engine_faults import fault_parts
+from hook_pages import hook_index, hook_pages
 from http_page import http_parts
 from metrics_page import metrics_parts
 from openapi_pages import openapi_document, problem_parts
 from parameters_page import parameter_parts
+from plugin_api_page import plugin_api_parts
 from stretto.api.cli.main import cli
-from stretto.host.hookspecs import PROJECT, HostSpecs
 from stretto.host.settings import Settings
 from value_words import default_words, table, value_words
 
@@ -73,6 +74,8 @@ def pages() -> dict[str, str]:
         "engine-faults.md": _page("What can happen to a compiled engine", *fault_parts()),
         "metrics.md": _page("Metrics", *metrics_parts()),
         "api.md": _page("Every call", *api_parts(document)),
+        "plugin-api.md": _page("The plugin API", *plugin_api_parts()),
+        **{f"hooks/{name}.md": _page(name, *parts) for name, parts in hook_pages().items()},
         "openapi.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",
     }
 
@@ -80,6 +83,7 @@ def pages() -> dict[str, str]:
 def write() -> None:
     """Write every page."""
     for name, text in pages().items():
+        (REFERENCE / name).parent.mkdir(exist_ok=True)
         (REFERENCE / name).write_text(text, encoding="utf-8")
 
 
@@ -113,34 +117,10 @@ def _hooks() -> str:
     intro = (
         "What a plugin may implement, in the order in which the host calls it. Mark a function with\n"
         "`@stretto.host.hookimpl`; it may take fewer arguments than are listed here. "
-        "[Write a plugin](../howto/write-a-plugin.md) shows how."
+        "[Write a plugin](../howto/write-a-plugin.md) shows how;\n"
+        "[the plugin API](plugin-api.md) has everything else that is public."
     )
-    return _page("Hooks", intro, *(_hook(hook) for hook in _hook_functions()))
-
-
-def _hook_functions() -> list[Any]:
-    return [value for name, value in vars(HostSpecs).items() if inspect.isfunction(value) and name[0] != "_"]
-
-
-def _hook(hook: Any) -> str:
-    marks = getattr(hook, f"{PROJECT}_spec")
-    signature = inspect.signature(hook)
-    arguments = ", ".join(
-        f"{name}: {value.annotation}" for name, value in signature.parameters.items() if name != "self"
-    )
-    kind = "First answer wins; may be wrapped." if marks["firstresult"] else "Every plugin is called."
-    said, *fields = inspect.cleandoc(hook.__doc__ or "").split("\n:")
-    lines = "\n".join("- " + _field(text) for text in fields)
-    heading = (
-        f"## {hook.__name__}\n\n```text\n{hook.__name__}({arguments}) -> {signature.return_annotation}\n```"
-    )
-    return f"{heading}\n\n{said.strip()}\n\n{lines}\n\n{kind}"
-
-
-def _field(text: str) -> str:
-    head, words = " ".join(text.split()).split(": ", 1)
-    name = head.removeprefix("param ")
-    return f"`{name}`: {words}" if name != "return" else f"returns {words}"
+    return _page("Hooks", intro, *hook_index())
 
 
 def _settings() -> str:

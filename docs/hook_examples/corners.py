@@ -1,0 +1,20 @@
+"""Takes what is coloured like a picture's top left corner for its background."""
+
+from stretto.host import BackgroundRemoverSpec, hookimpl
+
+
+class Corners:
+    def remove(self, image):
+        from PIL import Image, ImageChops
+
+        picture = image.convert("RGB")
+        plain = Image.new("RGB", picture.size, picture.getpixel((0, 0)))
+        far = ImageChops.difference(picture, plain).convert("L").point(lambda value: 255 if value > 24 else 0)
+        cut = picture.convert("RGBA")
+        cut.putalpha(far)
+        return cut
+
+
+@hookimpl
+def register_background_removers():
+    return [BackgroundRemoverSpec(name="corners", build=lambda device: Corners())]
