@@ -16,6 +16,7 @@ from stretto.host.contracts.protocols import HostView
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.contracts.routes import Answer, BytesAnswer, RouteSpec
 from stretto.host.errors import Fault, InvalidRequestError, PluginError, StrettoError
+from stretto.host.plugboard.calls import Place
 from stretto.host.plugboard.discover import reason
 
 from .access import ANYBODY, Access, admins_may, grant, users_may
@@ -102,9 +103,9 @@ def _table(offers: Offers) -> tuple[tuple[re.Pattern[str], str, RouteSpec], ...]
 
 def _handled(owner: str, spec: RouteSpec, call: Call) -> Reply:
     asked = _asked(spec, call)
-    timed = call.services.host.board.ledger.timed(owner, HOOK, _answered)
+    called = call.services.host.board.calls.called(Place(owner, HOOK), _answered)
     try:
-        reply: Reply = timed(spec, asked)
+        reply: Reply = called(spec, asked)
     except StrettoError:
         raise
     except Exception as error:

@@ -22,12 +22,12 @@ from ..errors import (
     NotFoundError,
     PluginClashError,
     PluginError,
-    StrettoError,
     did_you_mean,
 )
 from ..hookspecs import PROJECT, HostSpecs
+from .calls import Calls
 from .discover import BUILT_INS, NOBODY, Candidate, Found, discover, reason
-from .ledger import Ledger
+from .offered import Offering
 from .registry import KINDS, Kind, Registry
 from .switches import Switches
 
@@ -51,7 +51,9 @@ class PluginRow:
 class Board:
     """The plugins of one host, from `open` to `close`."""
 
-    def __init__(self, switches: Switches, view: HostView, found: Sequence[Found]) -> None:
+    def __init__(
+        self, switches: Switches, view: HostView, found: Sequence[Found], calls: Calls | None = None
+    ) -> None:
         self._switches = switches
         self._view = view
         self._found = tuple(found)
@@ -61,10 +63,12 @@ class Board:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HostSpecs)
         self._started = False
-        self.ledger = Ledger()
+        self.calls = calls or Calls()
+        self.ledger = self.calls.ledger
+        self._offering = Offering(self.calls)
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 - each is one thing that a host alone has
         cls,
         switches: Switches,
         view: HostView,
@@ -73,14 +77,16 @@ class Board:
         built_ins: Iterable[str] = BUILT_INS,
         more: Iterable[Candidate] = (),
         off: Mapping[str, str] = NOBODY,
+        calls: Calls | None = None,
     ) -> Board:
         """Find the plugins, register them over `cores` (the host's own hooks, asked last), take their offers.
 
-        `more` are found beside packages and files; `off` says of plugins by name why they stay off.
+        `more` are found beside packages and files; `off` says of plugins by name why they stay off; `calls`
+        times and watches them, where several boards of a host follow each other.
         Raises ConfigurationError for a name in plugins.toml that is no plugin's, PluginClashError
         when two plugins offer one name, PluginError when a required plugin is not on.
         """
-        board = cls(switches, view, discover(switches, view.version, built_ins, more=more, off=off))
+        board = cls(switches, view, discover(switches, view.version, built_ins, more=more, off=off), calls)
         board._note_unimportable()
         board._check_names()
         board._check_tables()
@@ -133,21 +139,18 @@ class Board:
 
     # calling hooks
 
-    def first(self, hook: str, **arguments: Any) -> Any:
+    def first(self, hook: str, gives: type = object, **arguments: Any) -> Any:
         """Ask plugins in order until one answers, the host's own last; wrappers see the answer.
 
-        Errors of our own tree pass as they are; anything else that a plugin raises becomes a
-        PluginError naming the plugin.
+        Errors of our own tree pass as they are; anything else that a plugin raises becomes a PluginError
+        naming the plugin, and so does an answer of its own that is none of `gives`.
         """
-        try:
-            return getattr(self._manager.hook, hook)(**arguments)
-        except (StrettoError, MemoryError):
-            raise
-        except Exception as error:
-            culprit = self._culprit(error)
-            if culprit is None:
-                raise
-            raise PluginError(f"the plugin '{culprit}' raised in {hook}: {reason(error)}") from error
+        self.calls.ask()
+        answer = getattr(self._manager.hook, hook)(**arguments)
+        wrong = None if isinstance(answer, gives) else self.calls.wrong_answer(hook, answer, gives.__name__)
+        if wrong is not None:
+            raise wrong
+        return answer
 
     def start(self) -> None:
         """Tell every plugin that the host takes requests; one that raises is broken and its offers go."""
@@ -189,19 +192,6 @@ class Board:
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
 
-    def _culprit(self, error: BaseException) -> str | None:
-        """Name the plugin whose code is nearest to where `error` was raised, unless the host's own is nearer."""
-        modules = {_module_of(plugin): name for name, plugin in self._plugins.items()}
-        culprit, trace = None, error.__traceback__
-        while trace is not None:
-            module = str(trace.tb_frame.f_globals.get("__name__", ""))
-            if module in modules:
-                culprit = modules[module]
-            elif module.startswith(f"{PROJECT}.host.") and module != __name__:
-                culprit = None
-            trace = trace.tb_next
-        return culprit
-
     # coming up
 
     def _note_unimportable(self) -> None:
@@ -231,7 +221,7 @@ class Board:
         for caller in self._manager.get_hookcallers(one.plugin) or []:
             for impl in caller.get_hookimpls():
                 if impl.plugin is one.plugin:
-                    self.ledger.watch(one.name, caller.name, impl)
+                    self.calls.implementation(one.name, caller.name, impl)
 
     def _check_hooks(self, one: Found) -> None:
         callers = self._manager.get_hookcallers(one.plugin) or []
@@ -251,7 +241,8 @@ class Board:
     def _take(self, name: str, kind: str) -> None:
         for answer in self._call(name, KINDS[kind].hook, host=self._view):
             for spec in _specs(answer, KINDS[kind]):
-                self._registries[kind].add(spec, name, self._switches.source)
+                through = self._offering.spec(spec, name, kind)
+                self._registries[kind].add(through, name, self._switches.source)
 
     def _guarded(self, name: str, hook: str, work: Callable[[], object]) -> None:
         """Do `work` for one plugin; what it raises makes the plugin a broken row."""
@@ -319,10 +310,6 @@ class Board:
 def _dataclass_of(plugin: object, name: str) -> type | None:
     declared = getattr(plugin, name, None)
     return declared if isinstance(declared, type) and is_dataclass(declared) else None
-
-
-def _module_of(plugin: object) -> str:
-    return str(getattr(plugin, "__name__", None) or type(plugin).__module__)
 
 
 def _specs(answer: object, kind: Kind) -> list[Spec]:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from .culprit import reason
 from .switches import Switches
 
 __all__ = ["BUILT_INS", "GROUP", "Candidate", "Found", "discover", "reason"]
@@ -108,12 +109,6 @@ def _loaded(candidate: Candidate) -> Found:
         return replace(candidate.found, error=reason(error))
     version = candidate.found.version or str(getattr(plugin, "__version__", ""))
     return replace(candidate.found, plugin=plugin, version=version)
-
-
-def reason(error: BaseException) -> str:
-    """Say an exception in one line."""
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _built_in(names: Iterable[str], version: str) -> Iterator[Candidate]:

@@ -1,118 +1,102 @@
-"""What plugins cost: calls, seconds and failures of each hook of each plugin.
+"""What plugins cost: calls, seconds, failures and overruns of each hook of each plugin.
 
-A hook's implementation is wrapped where it is registered, so that whoever calls the hook pays two looks at
-the clock. A wrapper around a hook (https://pluggy.readthedocs.io, "Wrappers") is charged for its own two
-halves, not for what it waits for between them.
+Rows only grow; whoever takes them is given what came since that taker's last time.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Generator
-from functools import partial, wraps
-from typing import Any
-
-import pluggy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from ..contracts.costs import Spent
-from ..errors import StrettoError
 
 __all__ = ["Ledger"]
 
+Note = Callable[[str, str, str | None], None]
+
+
+@dataclass(slots=True)
+class _Row:
+    calls: int = 0
+    seconds: float = 0.0
+    failures: int = 0
+    overruns: int = 0
+    last: str = ""
+    failing: bool = False  # the last call was a failure
+
 
 class Ledger:
-    """Adds up what plugins take; safe to use from several threads."""
+    """Adds up what plugins take; safe to use from several threads.
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    `heard` is told of every failure (plugin, hook, its words), and of the first good call after one (None).
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[tuple[str, str], list[float]] = {}  # calls, seconds, failures
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._taken: dict[str, dict[tuple[str, str], Spent]] = {}
+        self.heard: Note = _unheard
 
-    def take(self) -> tuple[Spent, ...]:
-        """Give what was spent since the last time, and begin anew."""
+    def take(self, taker: str = "") -> tuple[Spent, ...]:
+        """Give what was spent since the last time that this taker asked."""
         with self._lock:
-            rows, self._rows = self._rows, {}
-        return tuple(
-            Spent(plugin=plugin, hook=hook, calls=int(calls), seconds=seconds, failures=int(failures))
-            for (plugin, hook), (calls, seconds, failures) in rows.items()
-        )
+            now = {key: _spent(key, row) for key, row in self._rows.items()}
+            before, self._taken[taker] = self._taken.get(taker, {}), now
+        grown = (_grown(one, before.get(key)) for key, one in now.items())
+        return tuple(one for one in grown if one.calls or one.failures or one.overruns or one.seconds)
 
-    def charge(self, plugin: str, hook: str, seconds: float, *, calls: int = 1, failures: int = 0) -> None:
-        """Add to one row."""
+    def charge(
+        self, plugin: str, hook: str, seconds: float, *, calls: int = 1, failed: str | None = ""
+    ) -> None:
+        """Add to one row; `failed` is what a failure said, empty for a good call, None for one that goes on."""
+        key = (plugin, hook)
         with self._lock:
-            row = self._rows.setdefault((plugin, hook), [0, 0.0, 0])
-            row[0] += calls
-            row[1] += seconds
-            row[2] += failures
+            row = self._rows.get(key)
+            if row is None:
+                row = self._rows[key] = _Row()
+            row.calls += calls
+            row.seconds += seconds
+            turned = failed is not None and (row.failing or failed != "")
+            if failed:
+                row.failures += 1
+                row.last = failed
+            if failed is not None:
+                row.failing = failed != ""
+        if turned:
+            self.heard(plugin, hook, failed or None)
 
-    def timed(self, plugin: str, hook: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        """Give an implementation of a hook that is charged for each call."""
+    def overran(self, plugin: str, hook: str) -> None:
+        """Count a call that runs past its limit."""
+        with self._lock:
+            self._rows.setdefault((plugin, hook), _Row()).overruns += 1
 
-        @wraps(work)
-        def call(*arguments: Any, **named: Any) -> Any:
-            begun = self._clock()
-            failed = 0
-            try:
-                return work(*arguments, **named)
-            except StrettoError:
-                raise
-            except Exception:
-                failed = 1
-                raise
-            finally:
-                self.charge(plugin, hook, self._clock() - begun, failures=failed)
 
-        return call
+def _unheard(_plugin: str, _hook: str, _failed: str | None) -> None:
+    """Do nothing: nobody minds the plugins."""
 
-    def timed_around(
-        self, plugin: str, hook: str, work: Callable[..., Generator[None, Any, Any]]
-    ) -> Callable[..., Generator[None, Any, Any]]:
-        """Give a wrapper of a hook that is charged for its own halves; what it lets through is not its failure."""
 
-        @wraps(work)
-        def call(*arguments: Any, **named: Any) -> Generator[None, Any, Any]:
-            halves = work(*arguments, **named)
-            ended = self._half(plugin, hook, partial(next, halves), calls=1)
-            while ended is None:
-                try:
-                    answer = yield
-                except BaseException as error:  # noqa: BLE001 - what it is, is the wrapper's to say
-                    ended = self._half(plugin, hook, partial(halves.throw, error), passing=error)
-                else:
-                    ended = self._half(plugin, hook, partial(halves.send, answer))
-            return ended.value
+def _spent(key: tuple[str, str], row: _Row) -> Spent:
+    return Spent(
+        plugin=key[0],
+        hook=key[1],
+        calls=row.calls,
+        seconds=row.seconds,
+        failures=row.failures,
+        overruns=row.overruns,
+        last=row.last,
+    )
 
-        return call
 
-    def watch(self, plugin: str, hook: str, impl: pluggy.HookImpl) -> None:
-        """Have an implementation that is registered charged from now on."""
-        work: Callable[..., Any] = impl.function
-        timed = self.timed_around if impl.wrapper or impl.hookwrapper else self.timed
-        # pluggy has no place between a hook and one of its plugins but this
-        impl.function = timed(plugin, hook, work)  # type: ignore[misc]  # final for those who subclass
-
-    def _half(
-        self,
-        plugin: str,
-        hook: str,
-        step: Callable[[], object],
-        *,
-        calls: int = 0,
-        passing: BaseException | None = None,
-    ) -> StopIteration | None:
-        """Go on to the wrapper's next `yield`, or to its end, which is given."""
-        begun = self._clock()
-        failed = 0
-        try:
-            step()
-        except StopIteration as end:
-            return end
-        except StrettoError:
-            raise
-        except Exception as error:
-            failed = int(error is not passing)
-            raise
-        finally:
-            self.charge(plugin, hook, self._clock() - begun, calls=calls, failures=failed)
-        return None
+def _grown(now: Spent, before: Spent | None) -> Spent:
+    if before is None:
+        return now
+    failures = now.failures - before.failures
+    return replace(
+        now,
+        calls=now.calls - before.calls,
+        seconds=now.seconds - before.seconds,
+        failures=failures,
+        overruns=now.overruns - before.overruns,
+        last=now.last if failures else "",
+    )

@@ -9,7 +9,7 @@ import pytest
 from stretto.host.contracts.costs import Spent
 from stretto.host.errors import BadRequestError, PluginError
 from stretto.host.plugboard.board import Board
-from stretto.host.plugboard.ledger import Ledger
+from stretto.host.plugboard.calls import Calls
 from stretto.host.plugboard.switches import Switches
 
 
@@ -80,7 +80,7 @@ class Old:
         outcome.force_result(outcome.get_result() + "!")
 
 
-def calling(ledger: Ledger, **plugins: object) -> Any:
+def calling(calls: Calls, **plugins: object) -> Any:
     manager = pluggy.PluginManager("stretto")
     manager.add_hookspecs(Specs)
     for name, plugin in plugins.items():
@@ -88,38 +88,38 @@ def calling(ledger: Ledger, **plugins: object) -> Any:
         for caller in manager.get_hookcallers(plugin) or []:
             for one in caller.get_hookimpls():
                 if one.plugin is plugin:
-                    ledger.watch(name, caller.name, one)
+                    calls.implementation(name, caller.name, one)
     return manager.hook.run
 
 
 def test_each_plugin_pays_for_what_it_does_itself(clock: Clock) -> None:
-    ledger = Ledger(clock)
-    run = calling(ledger, worker=Worker(clock), around=Around(clock), old=Old())
+    calls = Calls(clock)
+    run = calling(calls, worker=Worker(clock), around=Around(clock), old=Old())
     assert run(word="a") == "<A>!"
     assert run(word="b") == "<B>!"
-    assert {one.plugin: one for one in ledger.take()} == {
+    assert {one.plugin: one for one in calls.ledger.take()} == {
         "worker": Spent(plugin="worker", hook="run", calls=2, seconds=4),
         "around": Spent(plugin="around", hook="run", calls=2, seconds=8),
         "old": Spent(plugin="old", hook="run", calls=2, seconds=0),
     }
-    assert ledger.take() == ()
+    assert calls.ledger.take() == ()
 
 
 def test_failures_are_those_of_whoever_failed(clock: Clock) -> None:
-    ledger = Ledger(clock)
-    run = calling(ledger, worker=Worker(clock), around=Around(clock))
+    calls = Calls(clock)
+    run = calling(calls, worker=Worker(clock), around=Around(clock))
     with pytest.raises(KeyError):
         run(word="fail")
     with pytest.raises(BadRequestError):
         run(word="refuse")
-    assert {one.plugin: (one.calls, one.seconds, one.failures) for one in ledger.take()} == {
+    assert {one.plugin: (one.calls, one.seconds, one.failures) for one in calls.ledger.take()} == {
         "worker": (2, 4, 1),
         "around": (2, 8, 0),
     }
-    run = calling(ledger, worker=Worker(clock), around=Around(clock, fails=True))
+    run = calling(calls, worker=Worker(clock), around=Around(clock, fails=True))
     with pytest.raises(OSError, match="afterwards"):
         run(word="a")
-    assert {one.plugin: one.failures for one in ledger.take()} == {"worker": 0, "around": 1}
+    assert {one.plugin: one.failures for one in calls.ledger.take()} == {"worker": 0, "around": 1}
 
 
 def test_a_wrapper_that_never_yields_is_told_so(clock: Clock) -> None:
@@ -129,8 +129,8 @@ def test_a_wrapper_that_never_yields_is_told_so(clock: Clock) -> None:
             return
             yield
 
-    with pytest.raises(RuntimeError, match="did not yield"):
-        calling(Ledger(clock), barren=Barren())(word="a")
+    with pytest.raises(PluginError, match="the plugin 'barren' is wrong in run: it did not yield"):
+        calling(Calls(clock), barren=Barren())(word="a")
 
 
 def test_a_board_charges_plugins_and_not_the_host(tmp_path: Any) -> None:
