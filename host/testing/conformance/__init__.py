@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...contracts.specs import SchedulerSpec, Spec, UpscalerSpec
+from ...contracts.routes import CommandSpec, RouteSpec
+from ...contracts.specs import (
+    BackgroundRemoverSpec,
+    CompilerSpec,
+    ControlNetSpec,
+    LoaderSpec,
+    ModelOffer,
+    PatcherSpec,
+    PreprocessorSpec,
+    SchedulerSpec,
+    Spec,
+    UpscalerSpec,
+    VaeSpec,
+)
 from ...errors import ConfigurationError
 from ...plugboard.registry import KINDS
 from .every_kind import check_every_kind
@@ -16,6 +30,22 @@ from .report import Checks, Report, Row
 from .supplies import Supplies
 
 __all__ = ["Report", "Row", "Supplies", "assert_conforms", "check_offer_of"]
+
+# The kind of offer -> the module that checks it, its function, and whether that may be given files.
+CHECKS: Mapping[type[Spec], tuple[str, str, bool]] = {
+    SchedulerSpec: ("schedulers", "check_scheduler", False),
+    UpscalerSpec: ("upscalers", "check_upscaler", True),
+    BackgroundRemoverSpec: ("backgrounds", "check_background_remover", True),
+    ControlNetSpec: ("controls", "check_controlnet", True),
+    PreprocessorSpec: ("controls", "check_preprocessor", True),
+    VaeSpec: ("models", "check_vae", True),
+    ModelOffer: ("models", "check_model", False),
+    LoaderSpec: ("loaders", "check_loader", True),
+    PatcherSpec: ("patchers", "check_patcher", True),
+    CompilerSpec: ("compilers", "check_compiler", False),
+    RouteSpec: ("routes", "check_route", False),
+    CommandSpec: ("commands", "check_command", False),
+}
 
 
 def assert_conforms(
@@ -49,12 +79,7 @@ def check_offer_of(
 
 
 def _check_kind(spec: Any, checks: Checks, given: Given, supplies: Supplies) -> None:
-    match spec:
-        case SchedulerSpec():
-            from .schedulers import check_scheduler
-
-            check_scheduler(spec, checks, supplies)
-        case UpscalerSpec():
-            from .upscalers import check_upscaler
-
-            check_upscaler(spec, checks, given, supplies)
+    """Check what its kind promises; a kind's checks are imported when there is an offer of it."""
+    where, name, takes_files = CHECKS[type(spec)]
+    check: Any = getattr(import_module(f".{where}", __name__), name)
+    check(spec, checks, *((given,) if takes_files else ()), supplies)

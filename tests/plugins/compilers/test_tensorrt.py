@@ -17,10 +17,9 @@ from stretto.host.contracts.protocols import LoadedModel
 from stretto.host.engine.graphs import network
 from stretto.host.errors import EngineBuildError, EngineOpenError
 from stretto.host.testing.full_size import random_model
+from stretto.host.testing.toy import PROFILE, STATIC, ToyNetwork
 from stretto.plugins.compilers import tensorrt
 from stretto.plugins.compilers.tensorrt import PLAN, TensorRt
-
-from .toy import PROFILE, STATIC, ToyNetwork
 
 RTX = {offer.name: offer for offer in tensorrt.OFFERS}["tensorrt_rtx"]
 FULL = {offer.name: offer for offer in tensorrt.OFFERS}["tensorrt"]
@@ -249,3 +248,34 @@ def test_networks_of_the_real_size_are_built_for_a_gpu(component, request, tmp_p
         f"| {peak:.1f} GB at most in the builder | {size:.2f} GB |\n"
     )
     assert size > (0.9 if "unet" in component else 0.05)
+
+
+def test_weights_are_put_into_an_engine_on_its_gpu_alone(toy, tmp_path, monkeypatch):
+    (tmp_path / PLAN).write_bytes(b"no plan")
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(EngineBuildError, match="engines run on NVIDIA GPUs, and this machine computes on"):
+        RTX.build().refit(toy, tmp_path, "sm89", out, silent)
+    monkeypatch.setattr(tensorrt, "_capability", lambda _device: "sm86")
+    with pytest.raises(EngineBuildError, match="built for sm89, and the GPU here is sm86"):
+        RTX.build().refit(toy, tmp_path, "sm89", out, silent)
+    assert not list(out.iterdir())
+
+
+@needs_rtx
+def test_what_is_no_engine_takes_no_weights(toy, tmp_path, monkeypatch):
+    (tmp_path / PLAN).write_bytes(b"no plan")
+    out = tmp_path / "out"
+    out.mkdir()
+    heard = []
+    monkeypatch.setattr(tensorrt, "_capability", lambda _device: "sm89")
+    with pytest.raises(EngineBuildError, match="TensorRT-RTX cannot build the controlled_unet for 'sm89'"):
+        RTX.build().refit(toy, tmp_path, "sm89", out, lambda phase, _share: heard.append(phase))
+    assert heard[0] == "export the graph"
+    assert "load the engine" in heard
+    assert not list(out.iterdir())
+
+
+def test_whether_engines_take_other_weights_is_set():
+    assert [spec.build().refits for spec in tensorrt.offers()] == [True, True]
+    assert [spec.build().refits for spec in tensorrt.offers(refits=False)] == [False, False]

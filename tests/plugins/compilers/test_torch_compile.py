@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from stretto.host.errors import CancelledError, EngineBuildError, EngineOpenError
+from stretto.host.testing.toy import PROFILE, ToyNetwork
 from stretto.plugins.compilers import torch_compile
 from stretto.plugins.compilers.torch_compile import ABOUT, CACHE, OFFERS, PACKAGE, TorchCompile
-
-from .toy import PROFILE, ToyNetwork
 
 (OFFER,) = OFFERS
 needs_compiler = pytest.mark.skipif(OFFER.missing() is not None, reason=str(OFFER.missing()))
