@@ -11,6 +11,7 @@ from pathlib import Path
 from . import answering, canvases, service
 from .engines import engines
 from .enlarging import enlarging
+from .isolation import isolation
 from .load import load
 from .models import mini_sd15
 from .report import Row, machine, save, table
@@ -23,7 +24,7 @@ STARTER = ROOT / "plugins" / "starter" / "model"
 CACHE = ROOT / ".cache" / "benchmarks"
 
 
-GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers", "engines", "load")
+GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers", "engines", "isolation", "load")
 
 
 def _started(_out: Path) -> list[Row]:
@@ -62,7 +63,11 @@ def _answers(out: Path) -> list[Row]:
 
 def _measured(groups: Sequence[str]) -> list[Row]:
     measure: dict[str, Callable[[Path], list[Row]]] = dict(
-        zip(GROUPS, (_started, _lora, enlarging, _canvases, _ratios, _answers, engines, load), strict=True)
+        zip(
+            GROUPS,
+            (_started, _lora, enlarging, _canvases, _ratios, _answers, engines, isolation, load),
+            strict=True,
+        )
     )
     rows: list[Row] = []
     for name in GROUPS:
