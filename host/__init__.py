@@ -13,6 +13,7 @@ from .contracts.engines import (
     ParityReport,
     Port,
     Profile,
+    Refitter,
 )
 from .contracts.events import (
     EngineBuilt,
@@ -206,6 +207,7 @@ __all__ = [
     "Queued",
     "Rediffuse",
     "Rediffusion",
+    "Refitter",
     "Refine",
     "Refining",
     "Region",

@@ -53,6 +53,7 @@ class About:
     sources: tuple[Source, ...] = ()
     device: str = ""  # what it was built on: "cpu", or the card's name
     host: str = ""  # the host's version
+    architecture: str = ""  # what engines have in common that differ in weights alone
 
     def of(self, kind: str) -> tuple[Source, ...]:
         """Give the sources of one kind, in their order."""
@@ -114,6 +115,7 @@ class Manifest:
             "model": {
                 "name": about.model,
                 "size_px": about.size_px,
+                "architecture": about.architecture,
                 "sources": [asdict(source) for source in about.sources],
             },
             "parity": None if self.parity is None else dict(self.parity),
@@ -189,6 +191,7 @@ def _parsed(plain: dict[str, Any]) -> Manifest:
         sources=sources,
         device=str(made["device"]),
         host=str(made["host"]),
+        architecture=str(model.get("architecture", "")),  # the first releases wrote none
     )
     parity = plain["parity"]
     return Manifest(

@@ -24,6 +24,7 @@ __all__ = [
     "ParityReport",
     "Port",
     "Profile",
+    "Refitter",
 ]
 
 # The lengths of the named axes that an engine takes: "batch", "height", "width" (latent cells; pixels of
@@ -144,4 +145,23 @@ class Compiler(Protocol):
         """Open what `build` wrote into the folder `engine`; raises EngineOpenError saying what is wrong with it.
 
         `network` tells inputs and outputs; its weights are not touched.
+        """
+
+
+@runtime_checkable
+class Refitter(Protocol):
+    """A compiler that can also put other weights into an engine that it has built, which takes less time than to build."""
+
+    def refit(
+        self,
+        network: Network,
+        engine: Path,
+        target: str,
+        out: Path,
+        report: Callable[[str, float | None], None],
+    ) -> None:
+        """Write into the empty folder `out` the engine of the folder `engine` with all weights of `network`.
+
+        The two networks have one architecture. Raises EngineBuildError for an engine that keeps its weights,
+        and where the device is not there that it is for.
         """

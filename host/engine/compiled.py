@@ -15,6 +15,7 @@ from typing import Protocol
 
 import torch
 from stretto.trt_cache.keys import EngineKey
+from stretto.trt_cache.kin import nearest_kin
 from stretto.trt_cache.store import About, CacheError, EngineStore, Source, State, StoredEngine
 
 from ..contracts.acceleration import Acceleration, Build
@@ -27,9 +28,10 @@ from ..contracts.specs import CompilerSpec
 from ..errors import EngineBuildError, EngineOpenError, UnsupportedError
 from .bound import TEXTS, Bound, Hearing, swapped
 from .gate import DRAWN_DB, check_engine, drawn_psnr_db
-from .graph_digest import graph_digest
+from .graph_digest import architecture_digest, graph_digest
 from .graphs import Graph, network, present
 from .profiles import profile_of
+from .refitting import refitted
 
 __all__ = ["Engines", "Order", "Teller", "wanted"]
 
@@ -157,7 +159,7 @@ class Engines:
         `report` raises.
         """
         order = self.order(model, build.component, build.compiler, size_px, build.target)
-        stored = self.build(order, self._about(model, size_px), report)
+        stored = self.build(order, self._about(model, order), report)
         why = order.compiler.unable(order.key.target, self._device)
         if why is None:
             self.serving(order, model, stored)
@@ -175,12 +177,15 @@ class Engines:
 
     def build(self, order: Order, about: About, report: Report) -> StoredEngine:
         """Build an engine that is not in the store; raises EngineBuildError, and what `report` raises."""
+        runs = order.compiler.unable(order.key.target, self._device) is None
+        kin = nearest_kin(self.store.all(), order.key, about.architecture) if runs else None
 
         def build(out: Path) -> None:
             # an export is as large as the weights; the store's own disk has the room
             with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
                 graph = replace(order.graph, folder=Path(folder))
-                order.compiler.build(graph, order.profile, order.key.target, out, report)
+                if not refitted(order.compiler, graph, kin, out, report):
+                    order.compiler.build(graph, order.profile, order.key.target, out, report)
 
         try:
             return self.store.get_or_build(order.key, build, about)
@@ -231,10 +236,10 @@ class Engines:
                 )
             if why := order.compiler.unable(order.key.target, self._device):
                 raise EngineOpenError(f"what would be built cannot run here: {why}")
-            stored = self.build(order, self._about(model, size_px), teller.building)
+            stored = self.build(order, self._about(model, order), teller.building)
         return self.serving(order, model, stored)
 
-    def _about(self, model: LoadedModel, size_px: int) -> About:
+    def _about(self, model: LoadedModel, order: Order) -> About:
         spec = model.spec
         files: list[tuple[str, WeightFile, float | None]] = [("model", spec.weights, None)]
         files += [("vae", spec.vae, None)] if spec.vae else []
@@ -253,10 +258,11 @@ class Engines:
         ]
         return About(
             model=spec.weights.name or spec.weights.path,
-            size_px=size_px,
+            size_px=order.size_px,
             sources=tuple(sources),
             device=torch.cuda.get_device_name() if self._device.startswith("cuda") else self._device,
             host=self._host.version,
+            architecture=architecture_digest(model, order.component),
         )
 
     def _readers(

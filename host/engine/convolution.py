@@ -195,12 +195,12 @@ class _Borders:
             return self._laid[key]
         how, made = _how(layer, taken), None
         if 0 < len(taken) * how.high * how.wide <= FEW_ROWS and taken.device.type == "cpu":
-            taps = weight.permute(
-                0, 2, 3, 1
-            )  # with channels last this is a view, and so are all others of it
+            # with channels last this is a view, and so are all others of it
+            taps = weight.permute(0, 2, 3, 1)
             seen = taps if how.seen is None else taps[how.seen]
             made = _Laid(how, seen.reshape(len(weight), -1), weight)
-        if self.remembers and made is not None and _shares(made.taps, weight):  # a copy would double the weights
+        # a copy would double the weights
+        if self.remembers and made is not None and _shares(made.taps, weight):
             self._laid[key] = made
         return made
 

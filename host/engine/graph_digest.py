@@ -14,7 +14,7 @@ from ..contracts.models import Patch, WeightFile, WeightKind
 from ..contracts.protocols import LoadedModel
 from .graph_ports import network_of
 
-__all__ = ["EXPORT_VERSION", "graph_digest"]
+__all__ = ["EXPORT_VERSION", "architecture_digest", "graph_digest"]
 
 EXPORT_VERSION = 1  # of what `onnx_export` writes; engines of another one are built anew
 
@@ -38,9 +38,7 @@ def graph_digest(model: LoadedModel, component: Component, digest_of: Callable[[
     or a folder's files; names and paths do not count.
     """
     said = {
-        "version": EXPORT_VERSION,
-        "component": str(component),
-        "settings": _settings(network_of(model, component)),
+        **_architecture(model, component),
         "weights": [digest_of(file) for file in _files(model, component)],
         "patches": [
             [str(patch.kind), digest_of(patch.file), patch.weight]
@@ -48,6 +46,23 @@ def graph_digest(model: LoadedModel, component: Component, digest_of: Callable[[
             if patch.weight and _touches(patch, component)
         ],
     }
+    return _digest(said)
+
+
+def architecture_digest(model: LoadedModel, component: Component) -> str:
+    """Give 64 hexadecimal digits that are the same for two graphs which differ in weights alone."""
+    return _digest(_architecture(model, component))
+
+
+def _architecture(model: LoadedModel, component: Component) -> dict[str, Any]:
+    return {
+        "version": EXPORT_VERSION,
+        "component": str(component),
+        "settings": _settings(network_of(model, component)),
+    }
+
+
+def _digest(said: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 

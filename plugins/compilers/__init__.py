@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from stretto.host import CompilerSpec, HostView, hookimpl
 
 from . import onnxruntime, tensorrt, torch_compile
 
-__all__ = ["register_compilers"]
+__all__ = ["Settings", "register_compilers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Table `[plugins.compilers]` of plugins.toml.
+
+    `refit` lets TensorRT build engines on their GPU that take a LoRA's weights without being built anew; such
+    an engine may draw somewhat slower than one that keeps its weights.
+    """
+
+    refit: bool = True
 
 
 @hookimpl
-def register_compilers(host: HostView) -> Iterable[CompilerSpec]:  # noqa: ARG001 - the hook's signature
+def register_compilers(host: HostView) -> Iterable[CompilerSpec]:
     """Offer ONNX Runtime, TensorRT, TensorRT-RTX and torch.compile."""
-    return (*onnxruntime.OFFERS, *tensorrt.OFFERS, *torch_compile.OFFERS)
+    settings = host.plugin_settings("compilers", Settings)
+    return (*onnxruntime.OFFERS, *tensorrt.offers(refits=settings.refit), *torch_compile.OFFERS)

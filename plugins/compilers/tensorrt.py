@@ -7,13 +7,13 @@ needs the GPU and builds for that one alone. Networks are strongly typed: an eng
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stretto.host import (
     CompilerSpec,
@@ -32,9 +32,10 @@ from .supervising import supervised
 if TYPE_CHECKING:
     from stretto.host import CompiledNetwork
 
-__all__ = ["OFFERS", "PLAN", "Library", "TensorRt"]
+__all__ = ["OFFERS", "PLAN", "Library", "TensorRt", "offers"]
 
 _BUILDER = "stretto.plugins.compilers.tensorrt_child"
+_REFITTER = "stretto.plugins.compilers.tensorrt_refit_child"
 PLAN = "engine.plan"  # the file in an engine's folder
 _TURING = "sm75"
 _OLDEST = 75
@@ -82,6 +83,7 @@ class TensorRt:
 
     library: Library
     limit_bytes: int | None = None
+    refits: bool = True  # whether engines are built to take other weights, where the GPU is there
 
     def version(self) -> str:
         """Give `tensorrt_rtx 1.7.1.116`."""
@@ -121,10 +123,43 @@ class TensorRt:
             "plan": str(out / PLAN),
             "capabilities": capabilities,
             "shapes": ranges(network, profile),
+            "refittable": self.refits and target == _capability("cuda"),
         }
+        self._done(_BUILDER, order, report, network=network, target=target)
+
+    def refit(
+        self,
+        network: Network,
+        engine: Path,
+        target: str,
+        out: Path,
+        report: Callable[[str, float | None], None],
+    ) -> None:
+        """Write `engine.plan` into `out`: that of `engine`, with the weights of `network`; on its GPU alone."""
+        if why := self.unable(target, "cuda"):
+            raise self._failed(network, target, why)
+        report("export the graph", None)
+        order = {
+            "library": self.library.module,
+            "onnx": str(network.onnx()),
+            "from": str(engine / PLAN),
+            "plan": str(out / PLAN),
+        }
+        self._done(_REFITTER, order, report, network=network, target=target)
+
+    def _done(
+        self,
+        module: str,
+        order: Mapping[str, Any],
+        report: Callable[[str, float | None], None],
+        *,
+        network: Network,
+        target: str,
+    ) -> None:
+        """Have a process do what `order` says; its words are an EngineBuildError's."""
         chosen = {"POLYGRAPHY_USE_TENSORRT_RTX": str(int(self.library is RTX))}
         try:
-            supervised(_BUILDER, order, report, environment=chosen, limit_bytes=self.limit_bytes)
+            supervised(module, order, report, environment=chosen, limit_bytes=self.limit_bytes)
         except EngineBuildError as error:
             raise self._failed(network, target, str(error)) from error
 
@@ -208,14 +243,19 @@ def _has_gpu() -> bool:
         pynvml.nvmlShutdown()
 
 
-OFFERS = tuple(
-    CompilerSpec(
-        name=library.module,
-        title=library.title,
-        build=partial(TensorRt, library),
-        components=tuple(Component),
-        precisions=(Precision.FLOAT16, Precision.BFLOAT16, Precision.FLOAT32),
-        missing=partial(_missing, library),
+def offers(*, refits: bool = True) -> tuple[CompilerSpec, ...]:
+    """Give the two compilers; `refits` says whether their engines take other weights, where they can."""
+    return tuple(
+        CompilerSpec(
+            name=library.module,
+            title=library.title,
+            build=partial(TensorRt, library, refits=refits),
+            components=tuple(Component),
+            precisions=(Precision.FLOAT16, Precision.BFLOAT16, Precision.FLOAT32),
+            missing=partial(_missing, library),
+        )
+        for library in (FULL, RTX)
     )
-    for library in (FULL, RTX)
-)
+
+
+OFFERS = offers()

@@ -16,7 +16,7 @@ _OFTEN_S = 0.1  # between two words about progress
 
 
 def build(order: Mapping[str, Any], tell: Tell) -> None:
-    """Write the plan that `order` describes: `library`, `onnx`, `plan`, `capabilities` and `shapes`."""
+    """Write the plan that `order` describes: `library`, `onnx`, `plan`, `capabilities`, `shapes`, `refittable`."""
     tell("load the builder", None)
     trt = importlib.import_module(order["library"])
     # polygraphy serves the library that POLYGRAPHY_USE_TENSORRT_RTX names when it is imported
@@ -47,7 +47,7 @@ def build(order: Mapping[str, Any], tell: Tell) -> None:
         profile.add(name, tuple(low), tuple(tuned), tuple(high))
     tell("read the graph", None)
     network = network_from_onnx_path(order["onnx"], strongly_typed=True)
-    config = Config(profiles=[profile], progress_monitor=_monitor(trt, tell))
+    config = Config(profiles=[profile], progress_monitor=_monitor(trt, tell), refittable=order["refittable"])
     Path(order["plan"]).write_bytes(memoryview(engine_bytes_from_network(network, config=config)))
 
 

@@ -79,7 +79,7 @@ def test_engines_for_other_machines_are_told_how_to_get_there_and_one_failure_is
     ("words", "status", "said"),
     [
         (["--component", "unett"], 2, "no network is called 'unett'; did you mean 'unet'?"),
-        (["--component", "text_encoder_2"], 1, "'keeper' does not compile text_encoder_2; it compiles unet"),
+        (["--component", "text_encoder_2"], 2, "'keeper' does not compile text_encoder_2; it compiles unet"),
         (["--component", "inpaint_unet"], 2, "'tiny': there is no inpainting model for it here"),
         (["--target", "sm8"], 2, "'keeper' does not build for 'sm8'; did you mean 'sm89'?"),
         (["--compiler", "keep"], 2, "acceleration: "),
