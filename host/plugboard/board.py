@@ -25,10 +25,12 @@ from ..errors import (
     did_you_mean,
 )
 from ..hookspecs import PROJECT, HostSpecs
+from .breakage import signature_fault
 from .calls import Calls
 from .discover import BUILT_INS, NOBODY, Candidate, Found, discover, reason
 from .offered import Offering
 from .registry import KINDS, Kind, Registry
+from .settling import settling
 from .switches import Switches
 
 __all__ = ["Board", "PluginRow"]
@@ -38,7 +40,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginRow:
-    """One line of `stretto plugins list`; `offers` are names by kind, `reason` says why it is not on."""
+    """One line of `stretto plugins list`; `offers` are names by kind.
+
+    `reason` says why it is not on, or of one that is on what the administrator should know.
+    """
 
     name: str
     version: str
@@ -113,7 +118,7 @@ class Board:
             kind: tuple(name for name in registry.names() if registry.owner(name) == one.name)
             for kind, registry in self._registries.items()
         }
-        return replace(row, offers={kind: names for kind, names in offers.items() if names})
+        return replace(row, offers={kind: names for kind, names in offers.items() if names}, reason=one.note)
 
     def registry(self, kind: str) -> Registry[Any]:
         """Give all offers of one kind (`schedulers`, ...); raises ConfigurationError for an unknown kind."""
@@ -215,6 +220,9 @@ class Board:
             return
         if type(one.plugin).__hash__ is None:
             raise PluginError("it is an object that cannot be hashed; give its class eq=False or a __hash__")
+        fault = signature_fault(self._manager, one.plugin)
+        if fault is not None:
+            raise PluginError(fault)
         self._manager.register(one.plugin, one.name)
         self._plugins[one.name] = one.plugin
         self._check_hooks(one)
@@ -242,7 +250,14 @@ class Board:
         for answer in self._call(name, KINDS[kind].hook, host=self._view):
             for spec in _specs(answer, KINDS[kind]):
                 through = self._offering.spec(spec, name, kind)
-                self._registries[kind].add(through, name, self._switches.source)
+                self._registries[kind].add(through, name, self._clash)
+
+    def _clash(self, what: str, first: str, second: str) -> str:
+        owners = " and ".join(f"'{name}' ({self._origin(name)})" for name in (first, second))
+        return f"the plugins {owners} both offer the {what}; {settling(self._switches, first, second)}"
+
+    def _origin(self, name: str) -> str:
+        return next(one.origin for one in self._found if one.name == name and one.plugin is not None)
 
     def _guarded(self, name: str, hook: str, work: Callable[[], object]) -> None:
         """Do `work` for one plugin; what it raises makes the plugin a broken row."""

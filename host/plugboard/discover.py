@@ -10,12 +10,15 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from ..errors import PluginError
+from .breakage import HEAVY, api_fault, import_fault
 from .culprit import reason
 from .switches import Switches
 
@@ -36,12 +39,16 @@ BUILT_INS = (
     "controls",
     "compilers",
 )
+BUILT_IN_RANK = 2
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A plugin that is there: imported (`plugin`), switched off (`off`) or not importable (`error`)."""
+    """A plugin that is there: imported (`plugin`), switched off (`off`) or not importable (`error`).
+
+    `note` is what is to be said of one that works, `place` is where its code is: a file, or `module:object`.
+    """
 
     name: str
     origin: str
@@ -50,14 +57,21 @@ class Found:
     plugin: object | None = None
     off: str | None = None
     error: str | None = None
+    note: str | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin that could be: what is known of it, and how to get it."""
+    """A plugin that could be: what is known of it, and how to get it.
+
+    `package` is the distribution that it comes with, `source` the file that is imported, if that is known.
+    """
 
     found: Found
     load: Callable[[], object]
+    package: str = ""
+    source: Path | None = None
 
 
 def discover(
@@ -91,30 +105,61 @@ def _switched(
 ) -> Found:
     found = candidate.found
     if found.name in taken:
-        other = taken[found.name].origin
-        return replace(found, error=f"the name '{found.name}' is taken ({other}); rename this one")
+        return replace(found, error=_name_taken(found, taken[found.name]))
     if found.name in switches.disable:
         return replace(found, off=f"disabled by [host] disable in {switches.source}")
     if found.rank == 1 and not switches.autoload:
         return replace(found, off=f"[host] autoload is false in {switches.source}")
     if found.name in off:
         return replace(found, off=off[found.name])
-    return _loaded(candidate)
+    return _loaded(candidate, switches.slow_import_s)
 
 
-def _loaded(candidate: Candidate) -> Found:
+def _name_taken(found: Found, other: Found) -> str:
+    both = f"the name '{found.name}' is taken ({other.origin} has it, and {found.origin})"
+    if found.rank == 0:
+        return f"{both}; rename the file, which is its plugin's name"
+    return f"{both}; uninstall one of the two, or have its author rename the entry point"
+
+
+def _loaded(candidate: Candidate, slow_import_s: float) -> Found:
+    found = candidate.found
+    before, begun = _heavy(), time.perf_counter()
     try:
         plugin = candidate.load()
+    except PluginError as error:  # its own words
+        return replace(found, error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's module may do anything when it is imported
-        return replace(candidate.found, error=reason(error))
-    version = candidate.found.version or str(getattr(plugin, "__version__", ""))
-    return replace(candidate.found, plugin=plugin, version=version)
+        return replace(found, error=import_fault(error, candidate.package, candidate.source))
+    seconds = time.perf_counter() - begun
+    version = found.version or str(getattr(plugin, "__version__", ""))
+    fault = api_fault(plugin)
+    if fault is not None:
+        return replace(found, version=version, error=fault)
+    slow = seconds if found.rank < BUILT_IN_RANK and seconds > slow_import_s else None
+    return replace(found, plugin=plugin, version=version, note=_note(slow, slow_import_s, _heavy() - before))
+
+
+def _heavy() -> set[str]:
+    return {name for name in HEAVY if name in sys.modules}
+
+
+def _note(slow_s: float | None, limit_s: float, pulled_in: set[str]) -> str | None:
+    said = []
+    if slow_s is not None:
+        said.append(
+            f"its import took {slow_s:.1f} s ([host] slow_import_s is {limit_s:g}), for which every start and every "
+            "`stretto plugins` waits"
+        )
+    if pulled_in:
+        said.append(f"its import pulled in {', '.join(sorted(pulled_in))}")
+    return f"{' and '.join(said)}; have its author import inside functions" if said else None
 
 
 def _built_in(names: Iterable[str], version: str) -> Iterator[Candidate]:
     for name in names:
         dotted = f"{GROUP}.plugins.{name}"
-        found = Found(name=name, origin="built-in", version=version, rank=2)
+        found = Found(name=name, origin="built-in", version=version, rank=BUILT_IN_RANK, place=dotted)
         yield Candidate(found, partial(importlib.import_module, dotted))
 
 
@@ -124,8 +169,16 @@ def _installed() -> Iterator[Candidate]:
     ):
         package = f"package {entry.dist.name}" if entry.dist else "a package"
         version = entry.dist.version if entry.dist else ""
-        found = Found(name=entry.name, origin=package, version=version, rank=1)
-        yield Candidate(found, partial(_loaded_entry, entry))
+        found = Found(name=entry.name, origin=package, version=version, rank=1, place=entry.value)
+        named = entry.dist.name if entry.dist else ""
+        yield Candidate(found, partial(_loaded_entry, entry), named, _source_of(entry))
+
+
+def _source_of(entry: importlib.metadata.EntryPoint) -> Path | None:
+    """Give the file of an entry point's module, as its distribution lists it; nothing is imported."""
+    ends = (f"{entry.module.replace('.', '/')}.py", f"{entry.module.replace('.', '/')}/__init__.py")
+    files = (entry.dist.files or ()) if entry.dist else ()
+    return next((Path(str(file.locate())) for file in files if str(file) in ends), None)
 
 
 def _loaded_entry(entry: importlib.metadata.EntryPoint) -> object:
@@ -136,8 +189,8 @@ def _loaded_entry(entry: importlib.metadata.EntryPoint) -> object:
 
 def _files(paths: Iterable[Path]) -> Iterator[Candidate]:
     for path in paths:
-        found = Found(name=path.stem, origin=f"file {path}", version="", rank=0)
-        yield Candidate(found, partial(_imported_file, path))
+        found = Found(name=path.stem, origin=f"file {path}", version="", rank=0, place=str(path))
+        yield Candidate(found, partial(_imported_file, path), source=path)
 
 
 def _imported_file(path: Path) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -58,6 +58,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
+def clash_words(what: str, first: str, second: str) -> str:
+    """Say that two plugins offer the same."""
+    return f"the plugins '{first}' and '{second}' both offer the {what}; turn one of them off"
+
+
 class Registry(Generic[S]):
     """Specs of one kind, in the order in which their plugins are asked."""
 
@@ -67,11 +72,12 @@ class Registry(Generic[S]):
         self._owners: dict[str, str] = {}  # by name and by alias
         self._names: dict[str, str] = {}  # name or alias -> name
 
-    def add(self, spec: S, owner: str, switch_file: str = "plugins.toml") -> None:
+    def add(self, spec: S, owner: str, clash: Callable[[str, str, str], str] = clash_words) -> None:
         """Take one spec from the plugin `owner`.
 
-        Raises PluginClashError when another plugin has its name or an alias, saying which line
-        settles it, and PluginError when `owner` itself has, or for an offer that cannot be served.
+        Raises PluginClashError when another plugin has its name or an alias, in the words that `clash` makes of
+        what both offer and of their names, and PluginError when `owner` itself has, or for an offer that cannot
+        be served.
         """
         check_offer(spec)
         words = (spec.name, *spec.aliases, *exclusive_words(spec))
@@ -81,18 +87,11 @@ class Registry(Generic[S]):
                     f"it offers the {self._kind.word} '{word}' twice; give one of them another name"
                 )
             if word in self._owners:
-                raise PluginClashError(self._clash(word, owner, switch_file))
+                raise PluginClashError(clash(f"{self._kind.word} '{word}'", self._owners[word], owner))
         for word in words:
             self._owners[word] = owner
             self._names[word] = spec.name
         self._specs[spec.name] = spec
-
-    def _clash(self, word: str, owner: str, switch_file: str) -> str:
-        first = self._owners[word]
-        return (
-            f"the plugins '{first}' and '{owner}' both offer the {self._kind.word} '{word}'; turn one off in {switch_file}: "
-            f'[host] disable = ["{first}"] or [host] disable = ["{owner}"]'
-        )
 
     def drop(self, owner: str) -> None:
         """Forget all that the plugin `owner` offers."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from stretto.api.accounts import first_administrator
 from stretto.api.routes import ROUTES
 from stretto.host.errors import PluginClashError
 from stretto.host.plugboard.reserved import OWN_WORDS
@@ -20,6 +21,7 @@ from stretto.host.settings import Folders, Settings
 
 from .client import Answer, Client, Signed, Still
 from .conformance import Contract, deviations
+from .fuzzing import Fuzz
 
 HEAD = '''
 """A plugin under test."""
@@ -125,7 +127,7 @@ def register_routes(host):
         RouteSpec(name="secret", method="DELETE", path="/api/palette/<picture>", handle=dot, needs="admin",
                   answer="image/png"),
         RouteSpec(name="missing", method="GET", path="/api/palette/missing", handle=missing),
-        RouteSpec(name="fail", method="GET", path="/api/palette/fail/<how>", handle=fail),
+        RouteSpec(name="fail", method="GET", path="/api/failing/<how>", handle=fail),
     ]
 '''
 )
@@ -315,17 +317,17 @@ def test_a_handler_that_fails_is_named_and_charged(
     palette: Still, how: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        answer = palette.client.get(f"/api/palette/fail/{how}")
+        answer = palette.client.get(f"/api/failing/{how}")
     assert answer.json["errors"][0]["title"] == "PluginError"
-    said = f"the plugin 'palette' failed in its route GET /api/palette/fail/<how>: {why}"
+    said = f"the plugin 'palette' failed in its route GET /api/failing/<how>: {why}"
     assert details(answer, 500)[0].startswith(said)
     assert "Traceback" in caplog.text
-    assert f"GET /api/palette/fail/{how} failed" in caplog.text
+    assert f"GET /api/failing/{how} failed" in caplog.text
     palette.client.get("/metrics")  # what is charged at one look is there at the next
     metrics = palette.client.get("/metrics").body.decode()
     assert 'stretto_plugin_failures_total{hook="route",plugin="palette"} 1.0' in metrics
     assert 'stretto_plugin_calls_total{hook="route",plugin="palette"} 1.0' in metrics
-    line = 'stretto_http_requests_total{method="GET",route="/api/palette/fail/<how>",status="500"} 1.0'
+    line = 'stretto_http_requests_total{method="GET",route="/api/failing/<how>",status="500"} 1.0'
     assert line in metrics
 
 
@@ -364,6 +366,26 @@ def test_the_document_says_when_an_answer_is_another(palette: Still) -> None:
     found = list(deviations("GET", "/api/palette/a", 200, sent, body, contract))
     assert any("size" in line for line in found)
     assert any("order" in line for line in found)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("admin", [True, False], ids=["administrator", "stranger"])
+def test_fuzzed_calls_are_answered_as_documented(palette: Still, admin: bool) -> None:
+    first_administrator(palette.store.records, "enfugue")
+    free = {("GET", "/api/palette/dot.png")}
+    fuzz = Fuzz(
+        still=palette,
+        known={"picture": "a"},
+        civitai_url="http://127.0.0.1:9",
+        admin=admin,
+        below="/api/palette",
+        free=free,
+    )
+    palette.client.contract = None
+    fuzz.run(["fuzzing"], 6)
+    assert not fuzz.failures, fuzz.failures
+    assert len({operation for operation, _ in fuzz.statuses}) == 7
+    assert {status for _, status in fuzz.statuses} >= ({200, 400, 404} if admin else {200, 401})
 
 
 def test_a_plugin_that_goes_takes_its_routes_along(

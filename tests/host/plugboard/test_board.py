@@ -83,7 +83,10 @@ BROKEN: list[tuple[str, str]] = [
         "@hookimpl\ndef register_shedulers(host):\n    return []",
         "there is no hook 'register_shedulers'; did you mean 'register_schedulers'?",
     ),
-    ("@hookimpl\ndef register_schedulers(hosts):\n    return []", "PluginValidationError: "),
+    (
+        "@hookimpl\ndef register_schedulers(hosts):\n    return []",
+        "its hook register_schedulers(hosts) asks for 'hosts', and the host gives (host); take some of these, by these names",
+    ),
     (
         "@hookimpl\ndef register_schedulers(host):\n    raise KeyError('x')",
         "register_schedulers raised KeyError: 'x'",
@@ -173,9 +176,11 @@ def test_two_plugins_with_one_offer_stop_the_start(bench: Bench) -> None:
     bench.plug("second", source)
     with pytest.raises(PluginClashError) as caught:
         bench.open()
+    files = [f"'{path.stem}' (file {path})" for path in bench.paths]
     assert str(caught.value) == (
-        "the plugins 'first' and 'second' both offer the scheduler 'same'; turn one off in "
-        'plugins.toml: [host] disable = ["first"] or [host] disable = ["second"]'
+        f"the plugins {files[0]} and {files[1]} both offer the scheduler 'same'; turn one of them off: write one of "
+        'these into plugins.toml:\n\n  [host]\n  disable = ["first"]\n\nor\n\n  [host]\n  disable = ["second"]\n\n(`stretto plugins '
+        "disable first` or `stretto plugins disable second` does the same)"
     )
     board = bench.open(disable=("first",))
     assert board.registry("schedulers").owner("same") == "second"

@@ -64,7 +64,10 @@ def test_entry_points_carry_their_packages_version(tmp_path: Path, monkeypatch: 
     rows = {one.name: one for one in discover(Switches(), "0.1", ())}
     assert (rows["demo"].origin, rows["demo"].version) == ("package demo", "1.2")
     assert rows["demo"].plugin is sys.modules["demo_module"]
-    assert rows["brk"].error == "ModuleNotFoundError: No module named 'absent_module_xyz'"
+    assert rows["brk"].error == (
+        "ModuleNotFoundError: No module named 'absent_module_xyz'; install what has it, such as: "
+        f"{sys.executable} -m pip install absent_module_xyz"
+    )
 
 
 def test_an_entry_point_may_name_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +102,10 @@ def test_of_two_with_one_name_the_later_is_not_imported(tmp_path: Path) -> None:
     (tmp_path / "vaes.py").write_text(PLUGIN)
     first, second = discover(Switches(autoload=False, paths=(tmp_path / "vaes.py",)), "0.1", ("vaes",))
     assert (first.origin, first.version, first.error) == ("built-in", "0.1", None)
-    assert second.error == "the name 'vaes' is taken (built-in); rename this one"
+    assert second.error == (
+        f"the name 'vaes' is taken (built-in has it, and file {tmp_path / 'vaes.py'}); rename the file, which is its "
+        "plugin's name"
+    )
 
 
 def test_a_reason_is_one_line() -> None:

@@ -56,11 +56,12 @@ def test_a_taken_name_names_both_plugins(
     registry: Registry[SchedulerSpec], offered: SchedulerSpec, word: str
 ) -> None:
     with pytest.raises(PluginClashError) as caught:
-        registry.add(offered, "mine", "/x/plugins.toml")
+        registry.add(offered, "mine")
     assert str(caught.value) == (
-        f"the plugins 'schedulers' and 'mine' both offer the scheduler '{word}'; turn one off in "
-        '/x/plugins.toml: [host] disable = ["schedulers"] or [host] disable = ["mine"]'
+        f"the plugins 'schedulers' and 'mine' both offer the scheduler '{word}'; turn one of them off"
     )
+    with pytest.raises(PluginClashError, match=f"^scheduler '{word}', schedulers, mine$"):
+        registry.add(offered, "mine", lambda *told: ", ".join(told))
     assert registry.names() == ("eds", "ddim")
 
 
