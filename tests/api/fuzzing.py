@@ -9,7 +9,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ from stretto.api.settings_store import SettingsStore
 from stretto.host.settings import Settings
 
 from .client import Client, Still
-from .conformance import deviations
+from .conformance import Contract, deviations
 
 SEED = 20261122
 ADMIN = "enfugue"
@@ -72,9 +72,12 @@ class Fuzz:
     known: Mapping[str, str]  # part of a path -> a value that leads somewhere
     civitai_url: str
     admin: bool
+    below: str = ""  # the paths that are asked, where they are not all
+    free: Collection[tuple[str, str]] = tuple(OPEN)  # what a stranger may call
     token: str = ""
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)  # what is wrong -> how to see it again
+    _contract: Contract | None = None  # of a server with plugins
 
     @property
     def calls(self) -> int:
@@ -83,10 +86,12 @@ class Fuzz:
     def run(self, phases: list[str], examples: int) -> None:
         """Go through every operation; a fault of the generator itself is a failure too."""
         self.mend()
-        schema = schemathesis.openapi.from_dict(
-            self.still.client.get("/api/openapi.json").json, config=self._config(phases, examples)
-        )
+        document = self.still.client.get("/api/openapi.json").json
+        self._contract = Contract(document) if self.below else None
+        schema = schemathesis.openapi.from_dict(document, config=self._config(phases, examples))
         schema = (schema.include if self.still.host.running else schema.exclude)(path=READINESS)
+        if self.below:
+            schema = schema.include(path_regex=f"^{self.below}")
         for hook in (self.map_path_parameters, self.map_body, self.after_call):
             schema.hooks.register_hook_with_name(hook, hook.__name__)
 
@@ -160,9 +165,8 @@ class Fuzz:
         operation, status = case.operation.label, response.status_code
         self.statuses[operation, status] += 1
         headers = {name.title(): values[0] for name, values in response.headers.items()}
-        found = list(
-            deviations(case.method, urlsplit(response.request.url).path, status, headers, response.content)
-        )
+        path = urlsplit(response.request.url).path
+        found = list(deviations(case.method, path, status, headers, response.content, self._contract))
         if status >= 500:
             found.append(f"{operation} answered {status}: {response.content[:200]!r}")
         if self._is_guarded(case) and status not in (400, 401, 404):
@@ -176,7 +180,7 @@ class Fuzz:
 
     def _is_guarded(self, case: Any) -> bool:
         method = "GET" if case.method == "HEAD" else case.method
-        return not self.admin and method != "OPTIONS" and (method, case.operation.path) not in OPEN
+        return not self.admin and method != "OPTIONS" and (method, case.operation.path) not in self.free
 
     def mend(self) -> None:
         """Put back settings, password and token."""
