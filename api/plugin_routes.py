@@ -15,9 +15,8 @@ from stretto.host.contracts.plain import plain
 from stretto.host.contracts.protocols import HostView
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.contracts.routes import Answer, BytesAnswer, RouteSpec
-from stretto.host.errors import Fault, InvalidRequestError, PluginError, StrettoError
+from stretto.host.errors import Fault, InvalidRequestError
 from stretto.host.plugboard.calls import Place
-from stretto.host.plugboard.discover import reason
 
 from .access import ANYBODY, Access, admins_may, grant, users_may
 from .envelope import json_text
@@ -102,24 +101,14 @@ def _table(offers: Offers) -> tuple[tuple[re.Pattern[str], str, RouteSpec], ...]
 
 
 def _handled(owner: str, spec: RouteSpec, call: Call) -> Reply:
+    place = Place(owner, HOOK, f"its route {spec.method} {spec.path}")
     asked = _asked(spec, call)
-    called = call.services.host.board.calls.called(Place(owner, HOOK), _answered)
-    try:
-        reply: Reply = called(spec, asked)
-    except StrettoError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the plugin '{owner}' failed in its route {spec.method} {spec.path}: {reason(error)}"
-        ) from error
+    reply: Reply = call.services.host.board.calls.called(place, _answered)(spec, asked)
     return reply
 
 
 def _answered(spec: RouteSpec, call: PluginCall) -> Reply:
-    try:
-        said = spec.handle(call)
-    except SystemExit as error:  # it would end a thread of the server
-        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+    said = spec.handle(call)
     if isinstance(said, BytesAnswer):
         if not isinstance(said.body, bytes) or not HEADER_TEXT.fullmatch(said.media_type):
             raise TypeError(f"a BytesAnswer has bytes and a media type, not {type(said.body).__name__}")

@@ -303,7 +303,7 @@ def test_errors_of_the_host_keep_their_status(palette: Still) -> None:
     ("how", "why"),
     [
         ("nothing", "KeyError: 'nothing'"),
-        ("exit", "RuntimeError: it called sys.exit(3)"),
+        ("exit", "SystemExit: 3"),
         ("number", "TypeError: it gave int; a route gives Answer or BytesAnswer"),
         ("object", "TypeError: Object of type object is not JSON serializable"),
         ("nan", "ValueError: Out of range float values are not JSON compliant"),
@@ -319,7 +319,7 @@ def test_a_handler_that_fails_is_named_and_charged(
     with caplog.at_level(logging.ERROR):
         answer = palette.client.get(f"/api/failing/{how}")
     assert answer.json["errors"][0]["title"] == "PluginError"
-    said = f"the plugin 'palette' failed in its route GET /api/failing/<how>: {why}"
+    said = f"the plugin 'palette' raised in its route GET /api/failing/<how>: {why}"
     assert details(answer, 500)[0].startswith(said)
     assert "Traceback" in caplog.text
     assert f"GET /api/failing/{how} failed" in caplog.text

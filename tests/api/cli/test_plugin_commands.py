@@ -266,17 +266,19 @@ def test_a_broken_plugin_breaks_nothing_and_is_told_of_where_a_command_is_missed
     assert "paletteDrawinonecolour." in text
     assert "".join(broken.split()) in text
     assert said(capsys, "palette", "where")
-    assert failed(capsys, 2, "bad").endswith(
-        f"Error: No such command 'bad'.\n{broken}No module named 'nothing_of_that_name'\n"
-    )
+    said_of_it = f"Error: No such command 'bad'.\n{broken}No module named 'nothing_of_that_name'"
+    assert said_of_it in failed(capsys, 2, "bad")
 
 
 def test_plugins_that_cannot_be_asked_leave_the_hosts_own_commands(plug, tmp_path, capsys):
     for name in ("ann", "bob"):
         plug(name, ONE.format(name="odd", body="def build():\n    pass"))
-    clash = "Plugins could not be asked: the plugins 'ann' and 'bob' both offer the command 'odd'; "
-    assert "".join(clash.split()) in "".join(said(capsys, "--help").split())
-    assert f"Error: No such command 'odd'.\n{clash}" in failed(capsys, 2, "odd")
+    text = failed(capsys, 2, "odd")
+    assert "Error: No such command 'odd'.\nPlugins could not be asked: the plugins 'ann' " in text
+    assert "both offer the command 'odd'" in text
+    shown = " ".join(said(capsys, "--help").split())
+    assert "Plugins could not be asked: the plugins 'ann' " in shown
+    assert " invoke Draw PROMPT in this process" in shown
     (tmp_path / "plugins.toml").write_text("[hosts]\n")
     assert "Plugins could not be asked: " in said(capsys, "--help")
     assert "Error: No such command '-'" not in failed(capsys, 2, "--nothing")
