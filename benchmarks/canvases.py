@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from stretto.host.contracts.models import Precision
 from stretto.host.contracts.plan import Chunking
 from stretto.host.contracts.request import InvocationRequest, NodeRequest, RegionMode
 from stretto.host.runtime.host import Host
@@ -21,6 +22,15 @@ __all__ = ["region_modes", "window_batches"]
 SIDE_PX = 128  # the starter's
 SIDES = 8
 CELLS = SIDE_PX // 8
+STEPS = 20
+Geometry = tuple[
+    str, float, int, int, str
+]  # what it is, the bound, the canvas, a region, the prompt of the rest
+GEOMETRIES: tuple[Geometry, ...] = (
+    ("four regions side by side", 0.6, 2 * SIDE_PX, SIDE_PX, ""),
+    ("four regions in one window", 0.6, SIDE_PX, SIDE_PX // 2, ""),
+    ("four regions, the rest by the prompt", 1.0, 3 * SIDE_PX, SIDE_PX, "a green background"),
+)
 PROMPTS = ("a cat", "a dog", "a red circle", "a blue square")
 
 
@@ -90,12 +100,21 @@ def window_batches(model: Path, rounds: int = 3) -> Row:
     )
 
 
-def region_modes(rounds: int = 5, steps: int = 20) -> list[Row]:
-    """Time four regions, together and one after the other, whole jobs with everything."""
+def region_modes(rounds: int = 5) -> list[Row]:
+    """Time four regions, together and one after the other, as this machine draws by itself and in float32."""
+    from stretto.host.engine.device import pick_precision
+
+    own, plain = pick_precision(None, "cpu"), Precision.FLOAT32
+    rows = _regions(own, rounds, GEOMETRIES)
+    return rows if own is plain else [*rows, *_regions(plain, rounds, GEOMETRIES[:2])]
+
+
+def _regions(precision: Precision, rounds: int, geometries: Sequence[Geometry]) -> list[Row]:
+    """Time whole jobs with everything."""
     with tempfile.TemporaryDirectory() as folder:
         folders = Folders(Path(folder))
         folders.create()
-        with Host.open(folders, Settings(precision="float32")) as host, _one_thread():
+        with Host.open(folders, Settings(precision=precision.value)) as host, _one_thread():
 
             def job(mode: RegionMode, side: int, own: int, prompt: str) -> Callable[[], object]:
                 far = side - own
@@ -110,7 +129,7 @@ def region_modes(rounds: int = 5, steps: int = 20) -> list[Row]:
                     width=side,
                     height=side,
                     prompt=prompt,
-                    num_inference_steps=steps,
+                    num_inference_steps=STEPS,
                     scheduler="ddim",
                     intermediates=False,
                     seed=1,
@@ -119,13 +138,12 @@ def region_modes(rounds: int = 5, steps: int = 20) -> list[Row]:
 
             return [
                 _modes(
-                    rounds, (what, bound), job("latent", side, own, prompt), job("paste", side, own, prompt)
+                    rounds,
+                    (f"{what}, {precision}", bound),
+                    job("latent", side, own, prompt),
+                    job("paste", side, own, prompt),
                 )
-                for what, bound, side, own, prompt in (
-                    ("four regions side by side", 0.6, 2 * SIDE_PX, SIDE_PX, ""),
-                    ("four regions in one window", 0.6, SIDE_PX, SIDE_PX // 2, ""),
-                    ("four regions, the rest by the prompt", 1.0, 3 * SIDE_PX, SIDE_PX, "a green background"),
-                )
+                for what, bound, side, own, prompt in geometries
             ]
 
 
