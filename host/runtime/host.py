@@ -6,6 +6,7 @@ It imports no torch; the worker does, and this process only when `run_here` is c
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,21 +22,16 @@ from ..contracts.events import Event, Failed, Finished, Started
 from ..contracts.models import WeightFile
 from ..contracts.plan import Plan
 from ..contracts.ports import Job, JobStore
-from ..contracts.protocols import Bench, Frame
 from ..contracts.request import InvocationRequest
-from ..contracts.steps import Step
 from ..errors import ConfigurationError, EngineError, PluginError, StrettoError
-from ..hookspecs import hookimpl
-from ..isolation.isolation import isolated
-from ..planning.build import CorePlanning
 from ..planning.safety import require_checker
 from ..plugboard.board import Board, PluginRow
 from ..plugboard.switches import Switches, read_switches
 from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
 from .builds import Builds, Yard
+from .fittings import Fittings, fit_out
 from .handle import NAME, WorkerHandle
-from .limits import usable_ram_bytes
 from .messages import Boot
 from .previews import sweep
 from .progress import Progress, ProgressLog
@@ -59,18 +55,6 @@ _WORKER_SETTINGS = (
 )
 
 
-class LazySteps:
-    """The host's own run_step; imports the engine when the first step is run."""
-
-    @hookimpl(trylast=True)
-    def run_step(self, step: Step, frame: Frame, bench: Bench) -> Frame | None:
-        """Run a step that no plugin took."""
-        from ..steps.dispatch import CoreSteps
-
-        result: Frame | None = CoreSteps().run_step(step=step, frame=frame, bench=bench)
-        return result
-
-
 class Host:
     """One host, from `open` to `close`; a HostView for its plugins."""
 
@@ -78,12 +62,11 @@ class Host:
         self.version = installed_version("stretto")
         self.folders = folders
         self.settings = settings
-        self._switches = switches
+        self._fittings = Fittings(switches)
+        self._tried = threading.local()  # other fittings, which this thread alone sees while it tries them
         self._log = ProgressLog()
         self._hear: Callable[[Event], None] = self._record
         self._listeners: list[Callable[[Event], None]] = []
-        self._board: Board | None = None
-        self._library: Library | None = None
         self._dispatcher: Dispatcher | None = None
         self._builds: Builds | None = None
         self._machine: Machine | None = None
@@ -96,21 +79,19 @@ class Host:
         settings: Settings,
         *,
         plugins_file: Path | None = None,
+        switches: Switches | None = None,
         store: JobStore | None = None,
     ) -> Self:
         """Make the folders, plug in, look for weights; a host without `store` only plans and runs here.
 
+        `switches` are used as if they stood in the plugins file.
         Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does, and
         ConfigurationError for a data directory that cannot be made.
         """
         _make(folders)
-        host = cls(folders, settings, read_switches(plugins_file, folders.root))
-        apart = isolated(host._switches, host, usable_ram_bytes)
-        host._closers.callback(apart.close)
-        cores = CorePlanning(), LazySteps()
-        host._board = Board.open(host._switches, host, cores, more=apart.candidates())
-        host._closers.callback(host._board.close)
-        host._library = Library(folders, host.offers("models"))
+        host = cls(folders, settings, switches or read_switches(plugins_file, folders.root))
+        fit_out(host, host._fittings)
+        host._closers.callback(host._close_fittings)
         if store is not None:
             host._builds = Builds(host._yard(), host)
             host._closers.callback(host._builds.close)
@@ -169,7 +150,7 @@ class Host:
 
     def plugin_settings(self, name: str, into: type[T]) -> T:
         """Read the table `[plugins.NAME]` of plugins.toml into the plugin's own dataclass."""
-        return self._switches.plugin_settings(name, into)
+        return self.fittings.switches.plugin_settings(name, into)
 
     def plugin_parameters(self, name: str, into: type[T], asked: InvocationRequest | Plan) -> T:
         """Read `plugins: {NAME: {...}}` of a request or a plan into the plugin's own dataclass."""
@@ -182,23 +163,31 @@ class Host:
     # -- what the API and the command use ------------------------------------------------------
 
     @property
+    def fittings(self) -> Fittings:
+        """Give what there is of plugins at the moment, or what this thread tries."""
+        found: Fittings = getattr(self._tried, "fittings", self._fittings)
+        return found
+
+    @property
     def board(self) -> Board:
         """Give the plugin board; raises ConfigurationError while plugins are still being asked."""
-        if self._board is None:
+        board = self.fittings.board
+        if board is None:
             raise ConfigurationError(
                 "offers are not complete while plugins make theirs; look them up when a request comes, "
                 "or in host_started"
             )
-        return self._board
+        return board
 
     @property
     def library(self) -> Library:
         """Give the weights that there are."""
-        if self._library is None:
+        library = self.fittings.library
+        if library is None:
             raise ConfigurationError(
                 "weights cannot be looked up while plugins are still making their offers"
             )
-        return self._library
+        return library
 
     def plugins(self) -> tuple[PluginRow, ...]:
         """Give one row for each plugin, those that are off or broken too."""
@@ -297,6 +286,9 @@ class Host:
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _close_fittings(self) -> None:
+        self._fittings.close()
+
     def _record(self, event: Event) -> None:
         if event.number == 0:
             event = replace(event, number=self._log.last_number(event.job) + 1, at=time.time())
@@ -340,7 +332,7 @@ class Host:
         boot = Boot(
             folders=self.folders,
             settings=self.settings,
-            plugins_file=self._switches.file,
+            switches=self._fittings.switches,
             parent_pid=os.getpid(),
             niceness=niceness,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..contracts.events import Event, Failed, Finished
 from ..contracts.plan import Plan
 from ..contracts.ports import Job
+from ..plugboard.switches import Switches
 from ..settings import Folders, Settings
 
 __all__ = ["Beat", "Boot", "Cancel", "Done", "Down", "LastWords", "Quit", "Ready", "Run", "Up"]
@@ -19,7 +19,7 @@ class Boot:
 
     folders: Folders
     settings: Settings
-    plugins_file: Path | None
+    switches: Switches
     parent_pid: int
     niceness: int = 0
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..contracts.costs import Measured
 from ..contracts.events import Failed, Planned, StepFinished
@@ -33,28 +33,29 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 logger = logging.getLogger(__name__)
 
 
-def main(pipe: Connection, boot: Boot) -> None:
-    """Serve one parent until it says Quit or goes away."""
+def main(pipe: Connection, boot: Boot, desk: Any = None) -> None:
+    """Serve one parent until it says Quit or goes away; `desk` has a `value` that says which plugin is at work."""
     _bind_to_parent(boot.parent_pid)
     if boot.niceness and hasattr(os, "nice"):
         os.nice(boot.niceness)
     line = _Line(pipe)
     line.open()
     try:
-        _serve(line, boot)
+        _serve(line, boot, desk)
     except Exception as error:
         logger.exception("the worker cannot go on")
         line.send(LastWords(message=f"{type(error).__name__}: {error}"))
         sys.exit(1)
 
 
-def _serve(line: _Line, boot: Boot) -> None:
+def _serve(line: _Line, boot: Boot, desk: Any) -> None:
     from .host import Host
     from .machine import Machine
 
-    opened = Host.open(boot.folders, boot.settings, plugins_file=boot.plugins_file)
+    opened = Host.open(boot.folders, boot.settings, switches=boot.switches)
     # Plugins observe in the parent; what is published here between jobs is nobody's.
     with opened as host, host.heard_by(lambda _event: None), Machine.open(host) as machine:
+        host.guarding.serve(desk, line.send)
         line.send(Ready(device=machine.device))
         while True:
             match line.next():

@@ -255,9 +255,7 @@ def test_a_worker_that_cannot_open_its_host_says_why(
     open_host: Any, memory_store: Any, plan_of: Any, stage: Any
 ) -> None:
     host = open_host(memory_store)
-    broken = stage.with_name("broken.toml")
-    broken.write_text('[host]\nrequire = ["phlogiston"]\n')
-    host._switches = replace(host._switches, file=broken)
+    host.fittings.switches = replace(host.fittings.switches, require=("phlogiston",))
     host.start()
     kept = memory_store.until(host.submit(plan_of("quick")).uuid)
     assert kept.status is ERROR

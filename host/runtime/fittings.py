@@ -1,0 +1,69 @@
+"""What a host has of its plugins at one time: what plugins.toml says, the board, and the weights that they offer."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..catalog.library import Library
+from ..contracts.protocols import Bench, Frame
+from ..contracts.steps import Step
+from ..hookspecs import hookimpl
+from ..isolation.isolation import isolated
+from ..planning.build import CorePlanning
+from ..plugboard.board import Board
+from ..plugboard.switches import Switches
+from .limits import usable_ram_bytes
+
+if TYPE_CHECKING:
+    from .host import Host
+
+__all__ = ["Fittings", "fit_out"]
+
+
+class LazySteps:
+    """The host's own run_step; imports the engine when the first step is run."""
+
+    @hookimpl(trylast=True)
+    def run_step(self, step: Step, frame: Frame, bench: Bench) -> Frame | None:
+        """Run a step that no plugin took."""
+        from ..steps.dispatch import CoreSteps
+
+        result: Frame | None = CoreSteps().run_step(step=step, frame=frame, bench=bench)
+        return result
+
+
+@dataclass(slots=True, eq=False)
+class Fittings:
+    """`board` and `library` are None while plugins make their offers."""
+
+    switches: Switches
+    board: Board | None = None
+    library: Library | None = None
+    closers: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        """Tell the plugins that the host stops, and end those that are isolated; idempotent."""
+        self.closers.close()
+
+
+def fit_out(host: Host, made: Fittings, before: Board | None = None) -> None:
+    """Plug in what `made` says; plugins of the board `before` that are as they were are not imported again.
+
+    Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does; `made` is closed then.
+    """
+    with ExitStack() as closers:
+        apart = isolated(made.switches, host, usable_ram_bytes)
+        closers.callback(apart.close)
+        board = Board.open(
+            made.switches,
+            host,
+            [CorePlanning(), LazySteps()],
+            more=apart.candidates(),
+            calls=None if before is None else before.calls,
+        )
+        closers.callback(board.close)
+        made.board = board
+        made.library = Library(host.folders, dict(board.registry("models").items()))
+        made.closers = closers.pop_all()
