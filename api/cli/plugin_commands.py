@@ -99,11 +99,17 @@ def _asked(place: Place) -> PluginCommands:
     switches = read_switches(place.plugins_file, place.folders.root)
     if not switches.paths and not (switches.autoload and entry_points(group=GROUP)):
         return PluginCommands()
+    from stretto.host.isolation.isolation import isolated
     from stretto.host.plugboard.board import Board
     from stretto.host.runtime.host import Host
+    from stretto.host.runtime.limits import usable_ram_bytes
 
     # A host that is not opened makes no folders; it is what plugins see while they make their offers.
-    with _unlogged(), closing(Board.open(switches, Host(place.folders, Settings(), switches))) as board:
+    view = Host(place.folders, Settings(), switches)
+    # The isolated ones have no commands, and are known by name alone: no process is started for them.
+    apart = isolated(switches, view, usable_ram_bytes).candidates()
+    off = {one.found.name: "it is isolated" for one in apart}
+    with _unlogged(), closing(Board.open(switches, view, more=apart, off=off)) as board:
         registry = board.registry("commands")
         specs = {word: spec for name, spec in registry.items() for word in (name, *spec.aliases)}
         broken = (row for row in board.rows() if row.status == "broken")

@@ -284,6 +284,16 @@ def test_plugins_that_cannot_be_asked_leave_the_hosts_own_commands(plug, tmp_pat
     assert "Error: No such command '-'" not in failed(capsys, 2, "--nothing")
 
 
+def test_isolated_plugins_are_known_and_not_asked(plug, capsys):
+    file = plug("palette", PALETTE)
+    with file.open("a") as table:
+        table.write("[plugins.apart]\nisolated = true\n")
+    text = said(capsys, "--help")
+    assert "palette  Draw in one colour. (plugin 'palette')" in text
+    assert "asked" not in text
+    assert "broken" not in text
+
+
 def test_the_names_that_are_kept_from_plugins_are_the_hosts():
     assert set(COMMANDS) == OWN_COMMANDS, "name a new command in host/plugboard/reserved.py"
 
