@@ -32,8 +32,8 @@ A fault in a body is answered with 400 before anything is queued, one entry a fa
 field. Titles and statuses are on [their page](errors.md); `Accept: application/problem+json` gets
 [problem details](problems.md) instead. [Every call](api.md) stands on a page with its parameters, answers and errors;
 a server shows its own at `/api/docs`, from the OpenAPI document at `/api/openapi.json`, of which
-[the one of the bundled plugins](openapi.json) is kept beside this page. [Write a client](../howto/clients.md) shows two. `OPTIONS` is
-answered everywhere, and every answer has CORS headers. A trailing slash makes no difference.
+[the one of the bundled plugins](openapi.json) is kept beside this page. [Write a client](../howto/clients.md) shows two. Plugins may
+[add calls](../howto/add-routes-and-commands.md) below `/api/`, for which all of this holds. `OPTIONS` is answered everywhere, and every answer has CORS headers. A trailing slash makes no difference.
 """
 LIFE = """
 ## An invocation

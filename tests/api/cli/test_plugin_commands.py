@@ -294,6 +294,12 @@ def test_isolated_plugins_are_known_and_not_asked(plug, capsys):
     assert "broken" not in text
 
 
+def test_the_built_in_plugins_have_no_commands_as_nobody_would_ask_them(plug, capsys):
+    rows = json.loads(said(capsys, "plugins", "list", "--json"))
+    assert len(rows) > 10
+    assert not [row["name"] for row in rows if row["origin"] == "built-in" and "commands" in row["offers"]]
+
+
 def test_the_names_that_are_kept_from_plugins_are_the_hosts():
     assert set(COMMANDS) == OWN_COMMANDS, "name a new command in host/plugboard/reserved.py"
 
