@@ -10,6 +10,7 @@ import click
 from stretto.host.settings import Settings
 
 from .options import Place, as_json, place_options
+from .plugin_new import new_command
 from .tables import table
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ __all__ = ["plugins_group"]
 @click.group("plugins")
 def plugins_group() -> None:
     """Show which plugins there are and what each offers."""
+
+
+plugins_group.add_command(new_command)
 
 
 @plugins_group.command("list")
