@@ -7,11 +7,11 @@ class Corners:
     def remove(self, image):
         from PIL import Image, ImageChops
 
+        cut = image.convert("RGBA")
         picture = image.convert("RGB")
         plain = Image.new("RGB", picture.size, picture.getpixel((0, 0)))
         far = ImageChops.difference(picture, plain).convert("L").point(lambda value: 255 if value > 24 else 0)
-        cut = picture.convert("RGBA")
-        cut.putalpha(far)
+        cut.putalpha(ImageChops.darker(far, cut.getchannel("A")))  # what was clear stays clear
         return cut
 
 

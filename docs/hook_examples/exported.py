@@ -1,5 +1,6 @@
 """Keeps networks as programs of torch.export: every operation is laid down, and nothing is made faster."""
 
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -57,7 +58,9 @@ class Exporter:
         import torch
 
         try:
-            module = torch.export.load(engine / FILE).module()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that weights are read into memory that is not written to
+                module = torch.export.load(engine / FILE).module()
         except (OSError, RuntimeError) as error:
             raise EngineOpenError(f"the engine in {engine} cannot be opened: {error}") from error
         return Program(module, tuple(port.name for port in network.inputs))

@@ -17,7 +17,7 @@ class Offset:
         from safetensors.torch import load_file
 
         bias = model.unet.conv_in.bias
-        offset = load_file(patch.file.path).get("offset")
+        offset = load_file(patch.file.path).get("offset.lora_down.weight")
         if offset is None or offset.shape != bias.shape:
             raise WeightsError(
                 f"{patch.file.path} has no 'offset' of {bias.numel()} numbers; it is for another model"

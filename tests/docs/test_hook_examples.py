@@ -13,6 +13,7 @@ from stretto.api.cli.main import run
 from stretto.host.hookspecs import HostSpecs
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
+from stretto.host.testing import Supplies, assert_conforms
 from stretto.host.testing.borders import private_imports
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -46,13 +47,24 @@ def test_every_hook_has_a_shipped_user(examples: ModuleType, hook: str) -> None:
     assert examples.shipped(hook) != [], f"no plugin in plugins/ or examples/ implements {hook}"
 
 
-def test_all_examples_are_on_together(examples: ModuleType, tmp_path: Path) -> None:
+def test_all_examples_are_on_together_and_keep_what_their_kinds_promise(
+    examples: ModuleType, tmp_path: Path
+) -> None:
     names = [name for name, _ in examples.EXAMPLES.values()]
     file = tmp_path / "plugins.toml"
     paths = [str(examples.SOURCES / f"{name}.py") for name in names]
     file.write_text(f"[host]\nautoload = false\npaths = {paths}\n", encoding="utf-8")
     with Host.open(Folders(tmp_path / "data"), Settings(), plugins_file=file) as host:
         rows = {row.name: (row.status, row.reason) for row in host.plugins()}
+        with Supplies() as supplies:
+            for kind in ("loaders", "patchers", "preprocessors", "compilers"):
+                own = [
+                    spec
+                    for name, spec in host.offers(kind).items()
+                    if host.board.registry(kind).owner(name) in names
+                ]
+                assert len(own) == 1, kind
+                assert_conforms(own[0], supplies=supplies)
     assert {name: rows[name] for name in names} == dict.fromkeys(names, ("on", None))
 
 
