@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .conformance import Report, Row, Supplies, assert_conforms
+    from .conformance import Report, Row, Supplies, assert_conforms, assert_plugin_conforms
 
-__all__ = ["Report", "Row", "Supplies", "assert_conforms"]
+__all__ = ["Report", "Row", "Supplies", "assert_conforms", "assert_plugin_conforms"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,85 +1,20 @@
-"""Holds offers to what their kinds promise; every breach is told with what would do."""
+"""Holds plugins and what they offer to what is promised; every breach is told with what would do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from importlib import import_module
-from pathlib import Path
-from typing import Any
-
-from ...contracts.routes import CommandSpec, RouteSpec
-from ...contracts.specs import (
-    BackgroundRemoverSpec,
-    CompilerSpec,
-    ControlNetSpec,
-    LoaderSpec,
-    ModelOffer,
-    PatcherSpec,
-    PreprocessorSpec,
-    SchedulerSpec,
-    Spec,
-    UpscalerSpec,
-    VaeSpec,
-)
-from ...errors import ConfigurationError
-from ...plugboard.registry import KINDS
-from .every_kind import check_every_kind
-from .given import Given
-from .report import Checks, Report, Row
+from .offers import assert_conforms, check_offer_of
+from .plugins import assert_plugin_conforms, check_plugin
+from .report import Checks, Listener, Report, Row
 from .supplies import Supplies
 
-__all__ = ["Report", "Row", "Supplies", "assert_conforms", "check_offer_of"]
-
-# The kind of offer -> the module that checks it, its function, and whether that may be given files.
-CHECKS: Mapping[type[Spec], tuple[str, str, bool]] = {
-    SchedulerSpec: ("schedulers", "check_scheduler", False),
-    UpscalerSpec: ("upscalers", "check_upscaler", True),
-    BackgroundRemoverSpec: ("backgrounds", "check_background_remover", True),
-    ControlNetSpec: ("controls", "check_controlnet", True),
-    PreprocessorSpec: ("controls", "check_preprocessor", True),
-    VaeSpec: ("models", "check_vae", True),
-    ModelOffer: ("models", "check_model", False),
-    LoaderSpec: ("loaders", "check_loader", True),
-    PatcherSpec: ("patchers", "check_patcher", True),
-    CompilerSpec: ("compilers", "check_compiler", False),
-    RouteSpec: ("routes", "check_route", False),
-    CommandSpec: ("commands", "check_command", False),
-}
-
-
-def assert_conforms(
-    spec: Spec, *, files: Mapping[str, Path] | None = None, supplies: Supplies | None = None
-) -> Report:
-    """Check one offer of any kind on the CPU; raises AssertionError with every breach and what would do.
-
-    `files` are weight files by the names that the offer has for them; what cannot be checked without one
-    is skipped, and its row says so. Tests that share `supplies` make tiny models once.
-    """
-    return check_offer_of(spec, files=files, supplies=supplies).require()
-
-
-def check_offer_of(
-    spec: Spec,
-    *,
-    files: Mapping[str, Path] | None = None,
-    supplies: Supplies | None = None,
-    begun: Callable[[str, str, str], None] = lambda _kind, _name, _check: None,
-) -> Report:
-    """Check one offer as `assert_conforms` does, and give what was found; `begun` hears of each check before it runs."""
-    word = next((kind.word for kind in KINDS.values() if type(spec) is kind.spec), None)
-    if word is None:
-        known = ", ".join(kind.spec.__name__ for kind in KINDS.values())
-        raise ConfigurationError(f"{type(spec).__name__} is no offer; known: {known}")
-    checks = Checks(word, str(spec.name), begun)
-    with nullcontext(supplies) if supplies is not None else Supplies() as stock:
-        check_every_kind(spec, checks, stock)
-        _check_kind(spec, checks, Given(files=dict(files or {})), stock)
-    return checks.report()
-
-
-def _check_kind(spec: Any, checks: Checks, given: Given, supplies: Supplies) -> None:
-    """Check what its kind promises; a kind's checks are imported when there is an offer of it."""
-    where, name, takes_files = CHECKS[type(spec)]
-    check: Any = getattr(import_module(f".{where}", __name__), name)
-    check(spec, checks, *((given,) if takes_files else ()), supplies)
+__all__ = [
+    "Checks",
+    "Listener",
+    "Report",
+    "Row",
+    "Supplies",
+    "assert_conforms",
+    "assert_plugin_conforms",
+    "check_offer_of",
+    "check_plugin",
+]

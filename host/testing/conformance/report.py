@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from ...plugboard.discover import reason
 
-__all__ = ["BreachError", "Checks", "Report", "Row", "SkippedError"]
+__all__ = ["BreachError", "Checks", "Listener", "Report", "Row", "SkippedError"]
 
 T = TypeVar("T")
 Outcome = Literal["passed", "failed", "skipped"]
@@ -70,18 +70,28 @@ class Report:
         return self
 
 
+class Listener:
+    """Hears of checks while they run; this one lets all pass by."""
+
+    def begun(self, kind: str, name: str, check: str) -> None:
+        """Hear that a check begins."""
+
+    def ended(self, row: Row) -> None:
+        """Hear what came of one."""
+
+
 @dataclass(slots=True)
 class Checks:
-    """Runs the checks of one offer and keeps their rows; `begun` hears of each before it runs."""
+    """Runs the checks of one offer and keeps their rows."""
 
     kind: str
     name: str
-    begun: Callable[[str, str, str], None] = lambda _kind, _name, _check: None
+    listener: Listener = field(default_factory=Listener)
     rows: list[Row] = field(default_factory=list)
 
     def run(self, check: str, work: Callable[[], T]) -> T | None:
         """Run one check and give what it gave; None where it did not pass."""
-        self.begun(self.kind, self.name, check)
+        self.listener.begun(self.kind, self.name, check)
         outcome: Outcome = "passed"
         detail, given = "", None
         before, start = _fresh_peak(), time.perf_counter()
@@ -106,17 +116,17 @@ class Checks:
         return Report(tuple(self.rows))
 
     def _keep(self, check: str, outcome: Outcome, detail: str, cost: tuple[float, int]) -> None:
-        self.rows.append(
-            Row(
-                kind=self.kind,
-                name=self.name,
-                check=check,
-                outcome=outcome,
-                seconds=cost[0],
-                peak_bytes=cost[1],
-                detail=detail,
-            )
+        row = Row(
+            kind=self.kind,
+            name=self.name,
+            check=check,
+            outcome=outcome,
+            seconds=cost[0],
+            peak_bytes=cost[1],
+            detail=detail,
         )
+        self.rows.append(row)
+        self.listener.ended(row)
 
 
 def _fresh_peak() -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...contracts.models import Family, ModelSpec, Precision, Role, WeightFile
 from ..hosts import opened_host
+from ..trial import Plugin
 from .report import SkippedError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ STARTER = "starter"
 class Supplies:
     """Everything over one folder, from `with` to its end; several `assert_conforms` may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
+        self._plugins = tuple(plugins)
         self._closers = ExitStack()
         self._root: Path | None = None
         self._host: Host | None = None
@@ -54,9 +56,9 @@ class Supplies:
 
     @property
     def host(self) -> Host:
-        """Give a host with the built-in plugins."""
+        """Give a host with the built-in plugins and those on trial; raises PluginError for one that is not on."""
         if self._host is None:
-            self._host = self._closers.enter_context(opened_host(self.root / "host"))
+            self._host = self._closers.enter_context(opened_host(self.root / "host", plugins=self._plugins))
         return self._host
 
     def tiny(self, family: Family) -> Path:

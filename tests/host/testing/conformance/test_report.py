@@ -1,0 +1,53 @@
+# ruff: noqa: ARG002 - stand-ins take what protocols give them
+from __future__ import annotations
+
+import pytest
+from stretto.host.testing.conformance.report import BreachError, Checks, Listener, Report, SkippedError
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.lines = []
+
+    def begun(self, kind, name, check):
+        self.lines.append(("begun", check))
+
+    def ended(self, row):
+        self.lines.append((row.outcome, row.check))
+
+
+def fails(error):
+    raise error
+
+
+def test_each_check_is_a_row_with_its_cost_and_is_heard_before_and_after():
+    heard = Heard()
+    checks = Checks("upscaler", "mine", heard)
+    assert checks.run("it grows", lambda: len(bytearray(64 * 2**20))) == 64 * 2**20
+    assert checks.run("it breaks", lambda: fails(BreachError("mend it"))) is None
+    assert checks.run("it needs", lambda: fails(SkippedError("needs a file"))) is None
+    assert checks.run("it raises", lambda: fails(KeyError("x"))) is None
+    grows, breaks, needs, raised = checks.report().rows
+    assert (grows.outcome, grows.seconds > 0) == ("passed", True)
+    assert grows.peak_bytes >= 60 * 2**20
+    assert (breaks.outcome, breaks.detail) == ("failed", "mend it")
+    assert (needs.outcome, needs.detail) == ("skipped", "needs a file")
+    assert (raised.outcome, raised.detail) == ("failed", "raised KeyError: 'x'")
+    assert heard.lines[:2] == [("begun", "it grows"), ("passed", "it grows")]
+    assert heard.lines[-1] == ("failed", "it raises")
+
+
+def test_all_breaches_are_raised_together():
+    checks = Checks("upscaler", "mine")
+    checks.run("one", lambda: fails(BreachError("do this")))
+    checks.run("two", lambda: fails(BreachError("do that")))
+    checks.run("three", lambda: None)
+    report = checks.report()
+    with pytest.raises(AssertionError) as raised:
+        report.require()
+    assert str(raised.value).splitlines() == [
+        "2 of 3 checks failed:",
+        "  upscaler 'mine': one: do this",
+        "  upscaler 'mine': two: do that",
+    ]
+    assert Report(report.rows[2:]).require().skipped == ()
