@@ -10,6 +10,7 @@ import click
 from stretto.host.settings import Settings
 
 from .options import Place, as_json, place_options
+from .plugin_check import check_command
 from .plugin_new import new_command
 from .tables import table
 
@@ -24,6 +25,7 @@ def plugins_group() -> None:
     """Show which plugins there are and what each offers."""
 
 
+plugins_group.add_command(check_command)
 plugins_group.add_command(new_command)
 
 
