@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +181,57 @@ def test_a_call_that_hangs_ends_when_the_job_is_stopped(rough: Rough) -> None:
         upscaler.upscale(SMALL, 1)
     assert time.monotonic() - begun < 5
     assert _works(plugin)
+
+
+def test_what_leaks_between_calls_is_ended_too(
+    rough: Rough, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stretto.host.isolation.process._LOOK_S", 0.05)
+    plugin = rough(memory_limit_bytes=2**27)
+    _upscaler(plugin, "later").upscale(SMALL, 1)
+    pid = plugin.remote.pid
+    assert pid is not None
+    deadline = time.monotonic() + 20
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(pid)
+    assert any(message.startswith("the plugin 'rough' took ") for message in caplog.messages)
+    assert _works(plugin)
+
+
+def test_calls_from_several_threads_get_their_own_answers(rough: Rough) -> None:
+    plugin = rough()
+    upscaler = _upscaler(plugin, "same")
+    pictures = [Image.new("L", (8 + i, 4), i) for i in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda picture: upscaler.upscale(picture, 1), pictures)) == pictures
+
+
+ORPHAN = """
+import os, signal, sys
+from pathlib import Path
+from PIL import Image
+from stretto.host.isolation.isolation import Isolation
+from stretto.host.plugboard.switches import Switches
+from stretto.host.settings import Folders, Settings
+
+switches = Switches(tables={"rough": {"isolated": True, "diary": sys.argv[2]}})
+apart = Isolation(Folders(Path(sys.argv[1])), Settings(), switches, version="0.1.0", usable_bytes=lambda: 2**31)
+plugin = apart.load(apart.environments()[0], "rough")
+upscaler = next(spec for spec in plugin.register_upscalers() if spec.name == "hangs").build("cpu")
+print(plugin.remote.pid, flush=True)
+upscaler.upscale(Image.new("L", (4, 4)), 1)
+"""
+
+
+def test_it_ends_with_a_host_that_is_killed_in_the_middle_of_a_call(rough_root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ORPHAN, str(rough_root), str(tmp_path / "diary.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        pid = int(host.stdout.readline())
+        assert _runs(pid)
+        host.kill()
+    deadline = time.monotonic() + 10
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(pid)
