@@ -1,7 +1,7 @@
 """How many handlers of plugins run at once, so that one which hangs leaves threads for everybody else.
 
-Whoever finds no free seat waits a moment, as handlers usually take less; where those before have sat for
-that long already, it is refused at once.
+Whoever finds no free seat waits in line while those before come and go; where they have sat for a while, it is
+refused at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from stretto.host.errors import UnavailableError
 
-__all__ = ["PATIENCE_S", "PluginSeats"]
+__all__ = ["LINE_S", "PATIENCE_S", "PluginSeats"]
 
-PATIENCE_S = 1.0
+PATIENCE_S = 1.0  # with those who sit; what takes longer is not waited for
+LINE_S = 5.0  # at most, while others come and go
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -35,6 +36,7 @@ class PluginSeats:
         self._clock = clock
         self._freed = threading.Condition()
         self._sitting: list[_Sitting] = []
+        self._line: list[_Sitting] = []
 
     @contextmanager
     def taken(self, owner: str, what: str) -> Iterator[None]:
@@ -49,16 +51,32 @@ class PluginSeats:
 
     def _sit(self, owner: str, what: str) -> _Sitting:
         begun = self._clock()
+        waiting = _Sitting(owner, what, begun)
         with self._freed:
-            while before := self._before(owner):
-                now = self._clock()
-                last = max(one.since for one in before)
-                if (left_s := min(begun, last) + PATIENCE_S - now) <= 0:
-                    raise _full(before, now)
-                self._freed.wait(left_s)
-            one = _Sitting(owner, what, self._clock())
-            self._sitting.append(one)
+            self._line.append(waiting)
+            try:
+                while (before := self._before(owner)) or self._first(owner) is not waiting:
+                    self._freed.wait(self._left_s(begun, before))
+                one = _Sitting(owner, what, self._clock())
+                self._sitting.append(one)
+            finally:
+                self._line.remove(waiting)
+                self._freed.notify_all()
         return one
+
+    def _left_s(self, begun: float, before: list[_Sitting]) -> float:
+        """Give the seconds that are worth waiting; raises UnavailableError after them."""
+        if not before:  # the first in line is about to sit down
+            return PATIENCE_S
+        now = self._clock()
+        last = max(one.since for one in before)
+        left_s = min(begun + LINE_S, last + PATIENCE_S) - now
+        if left_s <= 0:
+            raise _full(before, now)
+        return left_s
+
+    def _first(self, owner: str) -> _Sitting:
+        return next(one for one in self._line if one.owner == owner)
 
     def _before(self, owner: str) -> list[_Sitting]:
         own = [one for one in self._sitting if one.owner == owner]

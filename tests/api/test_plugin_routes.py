@@ -445,9 +445,6 @@ def test_handlers_that_hang_leave_threads_to_everybody_else(hanging: Hanging) ->
                 "no thread is free for this route, as GET /api/slow/hang of the plugin 'slow' has had one for "
             )
             assert answer.headers["Retry-After"] == "5"
-            again = time.monotonic()
-            assert client.get("/api/slow/quick").status == 503
-            assert time.monotonic() - again < 1  # nobody waits for those who have sat for long
             assert client.get("/api/other/quick").data == 2
             assert client.get("/api").status == 200
         finally:
