@@ -27,6 +27,7 @@ GAUGES = (
     Family("stretto_invocations_active", "Invocations that a worker has."),
     Family("stretto_worker_up", "1 while there is a worker process."),
     Family("stretto_event_streams_open", "Streams of events that are open."),
+    Family("stretto_plugin_switched_off", "1 for a plugin that failed too often in a row.", ("plugin",)),
     Family("stretto_downloads", "Downloads since the start of the server.", ("state",)),
 )
 
@@ -75,6 +76,8 @@ class _Now(Collector):
         found["stretto_invocations_active"].add_metric((), float(watched.host.status() == "busy"))
         found["stretto_worker_up"].add_metric((), float(watched.host.worker_pid is not None))
         found["stretto_event_streams_open"].add_metric((), watched.streams.count)
+        for name in watched.host.guarding.switched_off:
+            found["stretto_plugin_switched_off"].add_metric((name,), 1.0)
         downloads = watched.downloads.counts()
         over = downloads.total - downloads.queued - downloads.active
         for state, count in (("queued", downloads.queued), ("running", downloads.active), ("over", over)):

@@ -87,6 +87,9 @@ FAMILIES = (
         "Calls of a plugin's hooks that raised what is none of the host's errors.",
         ("plugin", "hook"),
     ),
+    Family(
+        "stretto_plugin_overruns_total", "Calls of a plugin's hooks that ran past their limit.", ("plugin", "hook")
+    ),
     Family("stretto_http_requests_total", "Requests that were answered.", ("method", "route", "status")),
     Family(
         "stretto_http_request_duration_seconds",
@@ -142,6 +145,8 @@ class Telemetry:
             self._count("stretto_plugin_calls_total", one.plugin, one.hook, by=one.calls)
             self._count("stretto_plugin_seconds_total", one.plugin, one.hook, by=one.seconds)
             self._count("stretto_plugin_failures_total", one.plugin, one.hook, by=one.failures)
+            if one.overruns:
+                self._count("stretto_plugin_overruns_total", one.plugin, one.hook, by=one.overruns)
 
     # -- inside --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..geometry import Window, cells_under, round_up
 from .acceleration import Acceleration, Build, acceleration_json
+from .costs import Spent
 from .images import ImageRef
 from .models import Difference, ModelSpec, Patch, Precision, Role, WeightFile
 from .plain import plain
@@ -254,6 +255,7 @@ class Plan:
     noise_offset: float = 0.0
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # their parameters, by plugin
     notes: tuple[str, ...] = ()  # what planning chose in the caller's place, and why
+    costs: tuple[Spent, ...] = ()  # what plugins took of the job, written at its end
     version: int = PLAN_VERSION
 
     def base(self) -> ModelSpec:

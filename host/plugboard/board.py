@@ -274,9 +274,20 @@ class Board:
         except Exception as error:  # noqa: BLE001 - any plugin's code; the row says what it raised
             self._break(name, f"{hook} raised {reason(error)}")
 
+    def switch_off(self, name: str, why: str) -> None:
+        """Take a plugin that is on off the board, for a reason that its row gives."""
+        if name in self._plugins:
+            if self._started and name in self._having("host_stopping"):
+                self._told(name, "host_stopping", host=self._view)
+            self._found = tuple(replace(one, off=why) if one.name == name else one for one in self._found)
+            self._remove(name)
+
     def _break(self, name: str, why: str) -> None:
         index = next(i for i, one in enumerate(self._found) if one.name == name and one.plugin is not None)
         self._mark(index, why)
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
         self._plugins.pop(name, None)
         if self._manager.has_plugin(name):
             self._manager.unregister(name=name)

@@ -39,7 +39,7 @@ class Place:
         self.doing = doing or hook
         self.drawing = drawing or hook == "run_step"  # takes as long as it takes
         self.named = bool(doing) or hook in _ANSWERING  # errors come out as PluginErrors
-        self.at_work = f"{plugin}\n{self.doing}".encode()[:AT_WORK]
+        self.at_work = f"{plugin}\n{hook}\n{self.doing}".encode()[:AT_WORK]
 
 
 class Calls:

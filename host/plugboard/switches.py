@@ -7,6 +7,9 @@
     require  = ["mine"]           # the start fails if one of these is not on
     paths    = ["mine.py"]        # single files, relative to this file
     slow_import_s = 1.0           # a plugin whose import takes longer is told of in its row
+    hook_limit_s = 60.0           # a hook that takes longer is reported while it does
+    step_limit_s = 600.0          # so are `run_step` and what offers build; without it they never are
+    max_failures = 5              # in a row, then a plugin is switched off; 0 is never
     [plugins.mine]                # read into the dataclass `Settings` of the plugin named `mine`
     tile = 512
 
@@ -23,7 +26,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 
 from ..errors import ConfigurationError, did_you_mean
 from .tables import read_table
@@ -56,6 +59,11 @@ class HostTable:
     require: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
     slow_import_s: Annotated[float, Gt(0.0)] = 1.0
+    hook_limit_s: Annotated[float, Gt(0.0)] = 60.0  # a hook that takes longer is reported
+    step_limit_s: Annotated[float, Gt(0.0)] | None = (
+        None  # so are `run_step` and what specs build; None: never
+    )
+    max_failures: Annotated[int, Ge(0)] = 5  # in a row, then a plugin is switched off; 0: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -290,7 +290,7 @@ class JobBench:
 
 
 def _unrecorded(plan: Plan) -> Plan:
-    """Give a plan without what came of its engines when it was drawn before."""
+    """Give a plan without what came of its engines, and what plugins cost, when it was drawn before."""
     if plan.acceleration is None:
-        return plan
-    return replace(plan, acceleration=replace(plan.acceleration, used=(), why=(), missing=()))
+        return replace(plan, costs=())
+    return replace(plan, costs=(), acceleration=replace(plan.acceleration, used=(), why=(), missing=()))

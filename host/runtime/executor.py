@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..contracts.costs import Spent
 from ..contracts.events import Finished
 from ..contracts.protocols import Frame
 from ..errors import EngineError, OutOfMemoryError, StrettoError
 from ..planning.estimate import progress_ticks
 from ..planning.order import order
+from ..plugboard.culprit import reason
 from .ladder import climb
 
 if TYPE_CHECKING:
@@ -18,13 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["conduct", "execute", "failure"]
 
+_RECORD = "record"  # who takes from the ledger
+
 
 def conduct(board: Board, bench: JobBench) -> Finished:
     """Do the bench's job from its plan to its pictures; raises what a step raises."""
+    board.ledger.take(_RECORD)
     try:
         frame = execute(board, bench)
         bench.identify()
+    except BaseException as error:
+        blamed = board.calls.blamed(error)
+        if blamed is error:
+            raise
+        raise blamed from error
     finally:
+        for line in board.calls.watch.said():
+            bench.note(line)
+        bench.plan = replace(bench.plan, costs=_rounded(board.ledger.take(_RECORD)))
         bench.publish(bench.meter.measured(bench.job, board.ledger.take(), bench.plan))
     done = Finished(
         job=bench.job,
@@ -58,7 +72,7 @@ def _run(board: Board, step: Step, frame: Frame, bench: JobBench) -> Frame:
 
 
 def _done(board: Board, step: Step, frame: Frame, bench: JobBench) -> Frame:
-    result = board.first("run_step", step=step, frame=frame, bench=bench)
+    result = board.first("run_step", Frame, step=step, frame=frame, bench=bench)
     if not isinstance(result, Frame):
         raise EngineError(
             f"run_step gave {type(result).__name__} for {type(step).__name__}; it must give a Frame, "
@@ -68,10 +82,22 @@ def _done(board: Board, step: Step, frame: Frame, bench: JobBench) -> Frame:
 
 
 def failure(error: Exception) -> tuple[str, str]:
-    """Give the title and the words that a failed job is recorded with."""
+    """Give the title and the words that a failed job is recorded with; `error` may be unable to say itself."""
     if isinstance(error, StrettoError):
-        return error.title, str(error)
+        return error.title, _words(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own
-        what = f"the device has no room for this job ({error}); lower width, height, samples or size"
+        what = f"the device has no room for this job ({_words(error)}); lower width, height, samples or size"
         return OutOfMemoryError.title, what
-    return EngineError.title, f"{type(error).__name__}: {error}"
+    return EngineError.title, reason(error)
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a plugin's own kind of error
+        return reason(error)
+
+
+def _rounded(spent: tuple[Spent, ...]) -> tuple[Spent, ...]:
+    """Give what is recorded, in whole microseconds."""
+    return tuple(replace(one, seconds=round(one.seconds, 6)) for one in spent)

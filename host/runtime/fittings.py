@@ -61,7 +61,8 @@ def fit_out(host: Host, made: Fittings, before: Board | None = None) -> None:
             host,
             [CorePlanning(), LazySteps()],
             more=apart.candidates(),
-            calls=None if before is None else before.calls,
+            off=host.guarding.use(made.switches),
+            calls=host.guarding.calls if before is None else before.calls,
         )
         closers.callback(board.close)
         made.board = board

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..plugboard.calls import AT_WORK
 from .messages import Boot, Down, LastWords, Quit, Ready, Up
 
 __all__ = ["NAME", "WorkerHandle"]
@@ -27,7 +29,9 @@ class WorkerHandle:
 
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=main, args=(theirs, boot), name=NAME, daemon=True)
+        self._desk = context.RawArray(ctypes.c_char, AT_WORK + 1)  # which plugin it is in, however it ends
+        arguments = theirs, boot, self._desk
+        self._process = context.Process(target=main, args=arguments, name=NAME, daemon=True)
         self._process.start()
         theirs.close()  # else the pipe would not end with the worker
         self._ended = False
@@ -46,6 +50,17 @@ class WorkerHandle:
     def dead(self) -> bool:
         """Say whether the process or its pipe has ended."""
         return self._ended or not self._process.is_alive()
+
+    @property
+    def at_work(self) -> tuple[str, str, str] | None:
+        """Name the plugin that the worker is in, the hook, and what it is doing; None for the host's own code."""
+        words = bytes(self._desk.value).decode("utf-8", "replace").split("\n")
+        return (words[0], words[1], words[2]) if len(words) == 3 else None  # noqa: PLR2004 - those three
+
+    @property
+    def crashed(self) -> bool:
+        """Say that the process ended by itself: nobody killed it, as a full machine or a person would."""
+        return self._process.exitcode not in (None, 0, -int(signal.SIGKILL), -int(signal.SIGTERM))
 
     def waitables(self) -> list[Any]:
         """Give what `multiprocessing.connection.wait` wakes on: a message, or the end."""
@@ -97,6 +112,8 @@ class WorkerHandle:
         """Say how the process ended: by which signal, or with which exit code, and its last words."""
         self._process.join(_QUIT_GRACE_S)
         words = f": {self.last_words}" if self.last_words else ""
+        if self.at_work is not None:
+            words += f", in {self.at_work[2]} of the plugin '{self.at_work[0]}'"
         code = self._process.exitcode
         if code is None:
             return f"it closed its pipe{words}"

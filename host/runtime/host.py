@@ -31,6 +31,7 @@ from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
 from .builds import Builds, Yard
 from .fittings import Fittings, fit_out
+from .guarding import Guarding
 from .handle import NAME, WorkerHandle
 from .messages import Boot
 from .previews import sweep
@@ -66,7 +67,8 @@ class Host:
         self._tried = threading.local()  # other fittings, which this thread alone sees while it tries them
         self._log = ProgressLog()
         self._hear: Callable[[Event], None] = self._record
-        self._listeners: list[Callable[[Event], None]] = []
+        self.guarding = Guarding(folders.root)
+        self._listeners: list[Callable[[Event], None]] = [self.guarding.hear]
         self._dispatcher: Dispatcher | None = None
         self._builds: Builds | None = None
         self._machine: Machine | None = None
@@ -90,6 +92,7 @@ class Host:
         """
         _make(folders)
         host = cls(folders, settings, switches or read_switches(plugins_file, folders.root))
+        host._closers.enter_context(host.guarding)
         fit_out(host, host._fittings)
         host._closers.callback(host._close_fittings)
         if store is not None:
@@ -120,6 +123,7 @@ class Host:
             )
         require_checker(self.folders, safe=self.settings.safe)
         dispatcher = self._queue()
+        self.guarding.keep(self._dropped)
         self.board.start()
         dispatcher.start()
         self.builds.start()
@@ -195,7 +199,7 @@ class Host:
 
     def plan(self, request: InvocationRequest) -> Plan:
         """Resolve a request; pure. Raises InvalidRequestError or NotFoundError for unknown words."""
-        plan = self.board.first("build_plan", request=request, host=self)
+        plan = self.board.first("build_plan", Plan, request=request, host=self)
         if not isinstance(plan, Plan):
             raise PluginError(f"build_plan gave {type(plan).__name__}; it must give a Plan, or None to pass")
         return plan
@@ -262,6 +266,7 @@ class Host:
             on_event(event)
 
         bench = JobBench(_job(plan, 0), self, self._here(), tell=tell)
+        self.guarding.own(bench.job)
         bench.publish(Started(job=bench.job, attempt=1))
         with self.heard_by(bench.publish):
             try:
@@ -297,6 +302,13 @@ class Host:
         self.board.observe(event)
         for listener in self._listeners:
             listener(event)
+
+    def _dropped(self, name: str, why: str) -> None:
+        """Go on without a plugin that was switched off; jobs that wait are run by another worker."""
+        self.board.switch_off(name, why)
+        for queue in (self._dispatcher, self._builds):
+            if queue is not None:
+                queue.wake(renew=True)
 
     def _queue(self) -> Dispatcher:
         if self._dispatcher is None:
@@ -343,6 +355,7 @@ class Host:
             from .machine import Machine
 
             self._machine = self._closers.enter_context(Machine.open(self))
+            self.guarding.keep(self._dropped)
             self.board.start()
         return self._machine
 

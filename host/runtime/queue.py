@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Literal
 
+from ..contracts.costs import Measured, Spent
 from ..contracts.events import Event, Failed, Finished, Queued, Started
 from ..contracts.plan import Plan
 from ..contracts.ports import Job, JobStore
@@ -265,6 +266,12 @@ class Dispatcher:
             logger.warning("the idle worker is gone (%s)", epitaph)
             return
         logger.warning("the worker is gone under job %s (%s)", active.job.uuid, epitaph)
+        if worker.crashed and active.verdict is None and worker.at_work is not None:
+            plugin, hook, doing = worker.at_work
+            crash = Spent(
+                plugin=plugin, hook=hook, calls=0, seconds=0.0, failures=1, last=f"{doing}: {epitaph}"
+            )
+            self._out.publish(Measured(job=active.job.uuid, plugins=(crash,)))
         with self._gate:
             if active.verdict is None and active.job.attempts < self._out.attempts:
                 self._out.store.requeue(active.job.uuid)

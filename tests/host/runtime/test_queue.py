@@ -298,11 +298,14 @@ def test_a_store_that_keeps_failing_is_asked_less_and_less_often(
     assert store.until(job.uuid).status is DONE
 
 
-def test_a_plugin_that_exits_takes_the_worker_with_it_and_is_given_up(troupe: Any, plan_of: Any) -> None:
+def test_a_plugin_that_exits_fails_its_job_and_not_the_worker(troupe: Any, plan_of: Any) -> None:
     host, store = troupe
+    store.until(host.submit(plan_of("quick")).uuid)
+    before = host.worker_pid
     kept = store.until(host.submit(plan_of("rude")).uuid)
     assert kept.status is ERROR
-    assert "exit code 7" in kept.error
+    assert kept.error == "the plugin 'actor' raised in run_step: SystemExit: 7"
+    assert host.worker_pid == before
 
 
 def test_other_settings_mean_another_worker_for_the_next_job(troupe: Any, plan_of: Any) -> None:

@@ -1,0 +1,118 @@
+"""Plugins that fail too often in a row: who they are, in a file that every host of a data directory reads.
+
+A plugin stands in the file until somebody switches it on again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ..errors import ConfigurationError
+
+__all__ = ["OFF_NAME", "SPARED", "Guard", "enable", "read_off", "switch_off", "written"]
+
+OFF_NAME = "plugins-off.json"
+# Built-in plugins without which nothing is drawn; they are reported, and stay on.
+SPARED = frozenset({"starter", "loaders", "schedulers"})
+
+
+class Guard:
+    """Counts failures in a row of each hook of each plugin; safe to use from several threads.
+
+    `act` is told of a plugin that reached `most` of them, how many it were, and the words of the last one.
+    With `most` 0 nobody is.
+    """
+
+    def __init__(self, act: Callable[[str, int, str], None], most: int = 0) -> None:
+        self.most = most
+        self._act = act
+        self._lock = threading.Lock()
+        self._rows: dict[tuple[str, str], int] = {}
+
+    def note(self, plugin: str, hook: str, failed: str | None) -> None:
+        """Hear of a call or a job: what its failure said, or None where it went well."""
+        with self._lock:
+            if failed is None:
+                self._rows.pop((plugin, hook), None)
+                return
+            count = self._rows[plugin, hook] = self._rows.get((plugin, hook), 0) + 1
+            reached = 0 < self.most <= count
+            if reached:
+                self._rows = {key: row for key, row in self._rows.items() if key[0] != plugin}
+        if reached:
+            self._act(plugin, count, failed)
+
+
+def read_off(root: Path) -> Mapping[str, str]:
+    """Give the plugins that are switched off in a data directory, each with the reason for its row.
+
+    Raises ConfigurationError for a file that is none of ours.
+    """
+    return {name: str(entry["why"]) for name, entry in _entries(root).items()}
+
+
+def switch_off(root: Path, name: str, count: int, last: str) -> str:
+    """Put a plugin into the file, and give the reason."""
+    why = (
+        f"switched off after {count} failures in a row (the last: {last}); "
+        f"`stretto plugins enable {name}` switches it on again"
+    )
+    with _held(root / OFF_NAME):
+        written(root / OFF_NAME, {**_entries(root), name: {"why": why, "at": time.time()}})
+    return why
+
+
+def enable(root: Path, name: str) -> bool:
+    """Take a plugin out of the file; False where it did not stand there."""
+    if name not in _entries(root):
+        return False
+    with _held(root / OFF_NAME):
+        left = {other: entry for other, entry in _entries(root).items() if other != name}
+        written(root / OFF_NAME, left)
+    return True
+
+
+def written(file: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON in place of what was there, all of it or nothing; raises OSError."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        beside.write_text(json.dumps(values, indent=1), "utf-8")
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(file: Path) -> Iterator[None]:
+    """Keep other processes from writing the file meanwhile."""
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        yield
+
+
+def _entries(root: Path) -> dict[str, dict[str, Any]]:
+    file = root / OFF_NAME
+    try:
+        entries = json.loads(file.read_text("utf-8"))
+        known = all(isinstance(entry["why"], str) for entry in entries.values())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise ConfigurationError(_unreadable(file, f"{type(error).__name__}: {error}")) from error
+    if not known:
+        raise ConfigurationError(_unreadable(file, "a reason is no text"))
+    return dict(entries)
+
+
+def _unreadable(file: Path, why: str) -> str:
+    return (
+        f"{file} says which plugins are switched off, and cannot be read ({why}); remove it, or put it right"
+    )
