@@ -137,7 +137,7 @@ def test_one_picture_is_drawn_by_all_of_it(server: Process) -> None:
     assert plan["scheduler"] == "frozen-ddim"
     with Image.open(server.data / "images" / f"{record['uuid']}_0.png") as picture:
         assert picture.size == (128, 128)
-    assert "frozen_v1: at most 3 steps" in plan["notes"]
+    assert "frozen_v1: at most 3 steps" in plan["resolved"]["notes"]
     told = (server.root / "diary.txt").read_text(encoding="utf-8")
     assert f"Finished {record['uuid']} 1 True\n" in told
 
