@@ -7,7 +7,7 @@ its reason, and the others go on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -83,15 +83,19 @@ class Board:
         more: Iterable[Candidate] = (),
         off: Mapping[str, str] = NOBODY,
         calls: Calls | None = None,
+        before: Board | None = None,
     ) -> Board:
         """Find the plugins, register them over `cores` (the host's own hooks, asked last), take their offers.
 
         `more` are found beside packages and files; `off` says of plugins by name why they stay off; `calls`
-        times and watches them, where several boards of a host follow each other.
+        times and watches them, where several boards of a host follow each other; plugins of the board `before`
+        whose code is the same are taken over from it.
         Raises ConfigurationError for a name in plugins.toml that is no plugin's, PluginClashError
         when two plugins offer one name, PluginError when a required plugin is not on.
         """
-        board = cls(switches, view, discover(switches, view.version, built_ins, more=more, off=off), calls)
+        kept = () if before is None else before.at_work()
+        found = discover(switches, view.version, built_ins, more=more, off=off, kept=kept)
+        board = cls(switches, view, found, calls)
         board._note_unimportable()
         board._check_names()
         board._check_tables()
@@ -157,9 +161,12 @@ class Board:
             raise wrong
         return answer
 
-    def start(self) -> None:
-        """Tell every plugin that the host takes requests; one that raises is broken and its offers go."""
-        for name in tuple(self._plugins):
+    def start(self, told: Collection[str] = ()) -> None:
+        """Tell every plugin that the host takes requests; one that raises is broken and its offers go.
+
+        Those that were `told` before are left alone.
+        """
+        for name in [name for name in self._plugins if name not in told]:
             self._guarded(name, "host_started", partial(self._call, name, "host_started", host=self._view))
         self._started = True
         self._check_required()
@@ -169,12 +176,34 @@ class Board:
         for name in self._having("observe"):
             self._told(name, "observe", event=event)
 
-    def close(self) -> None:
-        """Tell every plugin that was started that the host stops, and let go of them all; idempotent."""
+    @property
+    def started(self) -> bool:
+        """Say whether the plugins were told that the host takes requests."""
+        return self._started
+
+    def staying(self, after: Board) -> frozenset[str]:
+        """Name the plugins that are on here and on the board `after`, the same objects with the same settings."""
+        return frozenset(
+            name
+            for name, plugin in self._plugins.items()
+            if after._plugins.get(name) is plugin
+            and self._switches.tables.get(name) == after._switches.tables.get(name)
+        )
+
+    def retire(self, staying: Collection[str]) -> None:
+        """Tell all but those that stay that the host stops; calls that have begun here go on to their ends."""
         if self._started:
-            for name in self._having("host_stopping"):
+            for name in [name for name in self._having("host_stopping") if name not in staying]:
                 self._told(name, "host_stopping", host=self._view)
         self._started = False
+
+    def at_work(self) -> list[Found]:
+        """Give what was found of the plugins that are on."""
+        return [one for one in self._found if self._plugins.get(one.name) is one.plugin]
+
+    def close(self) -> None:
+        """Tell every plugin that was started that the host stops, and let go of them all; idempotent."""
+        self.retire(())
         for name in tuple(self._plugins):
             self._manager.unregister(name=name)
         self._plugins.clear()

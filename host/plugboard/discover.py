@@ -59,19 +59,20 @@ class Found:
     error: str | None = None
     note: str | None = None
     place: str = ""
+    stamp: object = None  # what tells this code from other code; None where it is to be had anew every time
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A plugin that could be: what is known of it, and how to get it.
 
-    `package` is the distribution that it comes with, `source` the file that is imported, if that is known.
+    `package` is the distribution that it comes with, `source` finds the file that is imported, if that is known.
     """
 
     found: Found
     load: Callable[[], object]
     package: str = ""
-    source: Path | None = None
+    source: Callable[[], Path | None] = lambda: None
 
 
 def discover(
@@ -81,20 +82,26 @@ def discover(
     *,
     more: Iterable[Candidate] = (),
     off: Mapping[str, str] = NOBODY,
+    kept: Iterable[Found] = (),
 ) -> tuple[Found, ...]:
     """Find and import every plugin that is not switched off: built-in, `more`, packages, files.
 
     `version` is the host's own, which the built-in plugins share. One of `more` stands for the package or
-    file of its name, which is left out. `off` says of plugins why they are not to be imported. Of two plugins
-    with one name the later one is not imported. A plugin that cannot be imported is there with its `error`.
+    file of its name, which is left out. `off` says of plugins why they are not to be imported. What is `kept` is
+    taken over where its code is the same. Of two plugins with one name the later one is not imported. A plugin that cannot be imported is there with its `error`.
     """
     further = tuple(more)
     instead = {candidate.found.name for candidate in further}
     others = [one for one in (*_installed(), *_files(switches.paths)) if one.found.name not in instead]
     taken: dict[str, Found] = {}
+    before = {(one.name, one.origin): one for one in kept if one.plugin is not None}
     found = []
     for candidate in (*_built_in(built_ins, version), *further, *others):
         one = _switched(candidate, switches, off, taken)
+        if one is None:
+            one = _loaded(
+                candidate, switches.slow_import_s, before.get((candidate.found.name, candidate.found.origin))
+            )
         taken.setdefault(one.name, one)
         found.append(one)
     return tuple(found)
@@ -102,7 +109,7 @@ def discover(
 
 def _switched(
     candidate: Candidate, switches: Switches, off: Mapping[str, str], taken: Mapping[str, Found]
-) -> Found:
+) -> Found | None:
     found = candidate.found
     if found.name in taken:
         return replace(found, error=_name_taken(found, taken[found.name]))
@@ -112,7 +119,7 @@ def _switched(
         return replace(found, off=f"[host] autoload is false in {switches.source}")
     if found.name in off:
         return replace(found, off=off[found.name])
-    return _loaded(candidate, switches.slow_import_s)
+    return None
 
 
 def _name_taken(found: Found, other: Found) -> str:
@@ -122,15 +129,21 @@ def _name_taken(found: Found, other: Found) -> str:
     return f"{both}; uninstall one of the two, or have its author rename the entry point"
 
 
-def _loaded(candidate: Candidate, slow_import_s: float) -> Found:
+def _loaded(candidate: Candidate, slow_import_s: float, kept: Found | None = None) -> Found:
     found = candidate.found
+    if kept is not None and found.stamp is not None:
+        if kept.stamp == found.stamp:
+            return kept
+        if found.rank == 1:  # Python imports a package once
+            said = f"version {found.version} is installed, and {kept.version} stays until the server is started anew"
+            return replace(kept, note=said)
     before, begun = _heavy(), time.perf_counter()
     try:
         plugin = candidate.load()
     except PluginError as error:  # its own words
         return replace(found, error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's module may do anything when it is imported
-        return replace(found, error=import_fault(error, candidate.package, candidate.source))
+        return replace(found, error=import_fault(error, candidate.package, candidate.source()))
     seconds = time.perf_counter() - begun
     version = found.version or str(getattr(plugin, "__version__", ""))
     fault = api_fault(plugin)
@@ -169,9 +182,11 @@ def _installed() -> Iterator[Candidate]:
     ):
         package = f"package {entry.dist.name}" if entry.dist else "a package"
         version = entry.dist.version if entry.dist else ""
-        found = Found(name=entry.name, origin=package, version=version, rank=1, place=entry.value)
+        found = Found(
+            name=entry.name, origin=package, version=version, rank=1, place=entry.value, stamp=version
+        )
         named = entry.dist.name if entry.dist else ""
-        yield Candidate(found, partial(_loaded_entry, entry), named, _source_of(entry))
+        yield Candidate(found, partial(_loaded_entry, entry), named, partial(_source_of, entry))
 
 
 def _source_of(entry: importlib.metadata.EntryPoint) -> Path | None:
@@ -190,7 +205,9 @@ def _loaded_entry(entry: importlib.metadata.EntryPoint) -> object:
 def _files(paths: Iterable[Path]) -> Iterator[Candidate]:
     for path in paths:
         found = Found(name=path.stem, origin=f"file {path}", version="", rank=0, place=str(path))
-        yield Candidate(found, partial(_imported_file, path), source=path)
+        yield Candidate(
+            replace(found, stamp=_stamp(path)), partial(_imported_file, path), source=partial(Path, path)
+        )
 
 
 def _imported_file(path: Path) -> object:
@@ -199,10 +216,21 @@ def _imported_file(path: Path) -> object:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and pickle look their module up here
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before  # a board at work has it
         raise
     return module
+
+
+def _stamp(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,11 +42,19 @@ class Fittings:
     switches: Switches
     board: Board | None = None
     library: Library | None = None
-    closers: ExitStack = field(default_factory=ExitStack)
+    apart: ExitStack = field(default_factory=ExitStack)  # ends the plugins that are isolated
 
     def close(self) -> None:
         """Tell the plugins that the host stops, and end those that are isolated; idempotent."""
-        self.closers.close()
+        self.retire(())
+        if self.board is not None:
+            self.board.close()
+
+    def retire(self, staying: Collection[str]) -> None:
+        """Let go of what other fittings have not, of which some plugins are `staying`; calls that have begun end."""
+        if self.board is not None:
+            self.board.retire(staying)
+        self.apart.close()
 
 
 def fit_out(host: Host, made: Fittings, before: Board | None = None) -> None:
@@ -53,18 +62,20 @@ def fit_out(host: Host, made: Fittings, before: Board | None = None) -> None:
 
     Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does; `made` is closed then.
     """
-    with ExitStack() as closers:
+    with ExitStack() as undone:
         apart = isolated(made.switches, host, usable_ram_bytes)
-        closers.callback(apart.close)
+        undone.callback(apart.close)
         board = Board.open(
             made.switches,
             host,
             [CorePlanning(), LazySteps()],
             more=apart.candidates(),
             off=host.guarding.use(made.switches),
-            calls=host.guarding.calls if before is None else before.calls,
+            calls=host.guarding.calls,
+            before=before,
         )
-        closers.callback(board.close)
-        made.board = board
-        made.library = Library(host.folders, dict(board.registry("models").items()))
-        made.closers = closers.pop_all()
+        undone.callback(board.close)
+        library = Library(host.folders, dict(board.registry("models").items()))
+        undone.pop_all()
+    made.board, made.library = board, library
+    made.apart.callback(apart.close)

@@ -34,9 +34,11 @@ from .fittings import Fittings, fit_out
 from .guarding import Guarding
 from .handle import NAME, WorkerHandle
 from .messages import Boot
+from .premises import check_writable, make
 from .previews import sweep
 from .progress import Progress, ProgressLog
 from .queue import Dispatcher, Outside
+from .reloading import Reloading
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -71,6 +73,7 @@ class Host:
         self._listeners: list[Callable[[Event], None]] = [self.guarding.hear]
         self._dispatcher: Dispatcher | None = None
         self._builds: Builds | None = None
+        self._reloading: Reloading | None = None
         self._machine: Machine | None = None
         self._closers = ExitStack()
 
@@ -90,7 +93,7 @@ class Host:
         Raises ConfigurationError, PluginClashError or PluginError as `Board.open` does, and
         ConfigurationError for a data directory that cannot be made.
         """
-        _make(folders)
+        make(folders)
         host = cls(folders, settings, switches or read_switches(plugins_file, folders.root))
         host._closers.enter_context(host.guarding)
         fit_out(host, host._fittings)
@@ -99,6 +102,7 @@ class Host:
             host._builds = Builds(host._yard(), host)
             host._closers.callback(host._builds.close)
             host._dispatcher = Dispatcher(host._outside(store, host._builds))
+            host._reloading = Reloading(host, plugins_file)
         return host
 
     def __enter__(self) -> Self:
@@ -167,6 +171,13 @@ class Host:
     # -- what the API and the command use ------------------------------------------------------
 
     @property
+    def reloading(self) -> Reloading:
+        """Give what changes the plugins while the host runs; raises ConfigurationError without a store."""
+        if self._reloading is None:
+            raise ConfigurationError(NO_QUEUE)
+        return self._reloading
+
+    @property
     def fittings(self) -> Fittings:
         """Give what there is of plugins at the moment, or what this thread tries."""
         found: Fittings = getattr(self._tried, "fittings", self._fittings)
@@ -193,12 +204,19 @@ class Host:
             )
         return library
 
+    def look(self) -> None:
+        """Take up what somebody changed of the plugins since the last look; a few calls of stat where nobody did."""
+        if self._reloading is not None:
+            self._reloading.look()
+
     def plugins(self) -> tuple[PluginRow, ...]:
         """Give one row for each plugin, those that are off or broken too."""
+        self.look()
         return self.board.rows()
 
     def plan(self, request: InvocationRequest) -> Plan:
         """Resolve a request; pure. Raises InvalidRequestError or NotFoundError for unknown words."""
+        self.look()
         plan = self.board.first("build_plan", Plan, request=request, host=self)
         if not isinstance(plan, Plan):
             raise PluginError(f"build_plan gave {type(plan).__name__}; it must give a Plan, or None to pass")
@@ -259,7 +277,7 @@ class Host:
         from .bench import JobBench
         from .executor import conduct, failure
 
-        _check_writable(self.folders)
+        check_writable(self.folders)
 
         def tell(event: Event) -> None:
             self._record(event)
@@ -279,6 +297,20 @@ class Host:
                 raise EngineError(message) from error
         tell(finished)
         return finished
+
+    @contextmanager
+    def trying(self, fittings: Fittings) -> Iterator[None]:
+        """Have this thread, and no other one, see other fittings meanwhile."""
+        self._tried.fittings = fittings
+        try:
+            yield
+        finally:
+            del self._tried.fittings
+
+    def fit(self, fittings: Fittings) -> None:
+        """Use other fittings from now on; the worker is renewed after its job."""
+        self._fittings = fittings
+        self._renew()
 
     @contextmanager
     def heard_by(self, hear: Callable[[Event], None]) -> Iterator[None]:
@@ -306,6 +338,9 @@ class Host:
     def _dropped(self, name: str, why: str) -> None:
         """Go on without a plugin that was switched off; jobs that wait are run by another worker."""
         self.board.switch_off(name, why)
+        self._renew()
+
+    def _renew(self) -> None:
         for queue in (self._dispatcher, self._builds):
             if queue is not None:
                 queue.wake(renew=True)
@@ -358,26 +393,6 @@ class Host:
             self.guarding.keep(self._dropped)
             self.board.start()
         return self._machine
-
-
-def _make(folders: Folders) -> None:
-    try:
-        folders.create()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the data directory {folders.root} cannot be used ({error.strerror}: {error.filename}); "
-            "name another one, in which you may write"
-        ) from error
-
-
-def _check_writable(folders: Folders) -> None:
-    """Find out before a model is loaded that its pictures could not be kept."""
-    for folder in (folders.images, folders.intermediates):
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigurationError(
-                f"nobody may write to {folder}, where pictures are kept; make it writable, or name another "
-                "data directory"
-            )
 
 
 def _job(plan: Plan, user_id: int) -> Job:

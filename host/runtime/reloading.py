@@ -1,0 +1,130 @@
+"""Other plugins for a host that runs: a new board is opened beside the one at work, and takes over once it is whole.
+
+Whatever is wrong with the new one, the host goes on with what it has. Jobs that wait keep their plans, and are run
+by another worker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import StrettoError
+from ..plugboard.alterations import Alteration, altered, sole_writer, write_text
+from ..plugboard.guard import OFF_NAME
+from ..plugboard.switches import Switches, file_in_force, read_switches
+from .fittings import Fittings, fit_out
+
+if TYPE_CHECKING:
+    from ..plugboard.board import Board
+    from .host import Host
+
+__all__ = ["STAMP_NAME", "Reloading", "ring"]
+
+STAMP_NAME = ".plugins-changed"  # in the data directory; touched when packages came or went
+Check = Callable[["Board"], None]
+logger = logging.getLogger(__name__)
+
+
+def ring(data_dir: Path) -> None:
+    """Have a server that runs over a data directory look at its plugins anew."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / STAMP_NAME).touch()
+
+
+class Reloading:
+    """Changes the plugins of one host; safe to use from several threads.
+
+    `named` is the plugins file that the host was told to use, if it was.
+    """
+
+    def __init__(self, host: Host, named: Path | None) -> None:
+        self._host = host
+        self._named = named
+        self._lock = threading.RLock()
+        self._busy = threading.local()
+        self._seen = self._stamp()
+
+    def look(self) -> None:
+        """Take up what was changed since the last time; what cannot be is logged, and the plugins stay as they are."""
+        if getattr(self._busy, "here", False) or self._stamp() == self._seen:
+            return
+        with self._lock:
+            stamp = self._stamp()
+            if stamp == self._seen:  # another thread was faster
+                return
+            self._seen = stamp  # whatever comes of it, it is tried once
+            try:
+                self._go_to(self._switches())
+            except StrettoError as error:
+                logger.error("the plugins were changed, and stay as they are, for %s", error)  # noqa: TRY400  # says it all
+
+    def change(self, alteration: Alteration, check: Check = lambda _board: None) -> None:
+        """Write an alteration into plugins.toml and go by it at once; `check` may refuse the board that comes of it.
+
+        Raises what `altered`, `Board.open` and `check` raise, with the file and the plugins as they were.
+        """
+        with self._lock, sole_writer(self._host.folders.root):
+            text, switches = altered(self._switches(), alteration)
+            self._go_to(switches, check, lambda: write_text(switches, text))
+            self._seen = self._stamp()
+
+    def _switches(self) -> Switches:
+        return read_switches(self._named, self._host.folders.root)
+
+    def _go_to(
+        self,
+        switches: Switches,
+        check: Check = lambda _board: None,
+        keep: Callable[[], object] = lambda: None,
+    ) -> None:
+        host, old = self._host, self._host.board
+        importlib.invalidate_caches()  # packages may have come
+        new = Fittings(switches)
+        self._busy.here = True
+        try:
+            with host.trying(new):
+                fit_out(host, new, old)
+            self._start(new, old, check, keep)
+        finally:
+            self._busy.here = False
+
+    def _start(self, new: Fittings, old: Board, check: Check, keep: Callable[[], object]) -> None:
+        host, board, fitted = self._host, new.board, self._host.fittings
+        if board is None:
+            return
+        staying = old.staying(board)
+        try:
+            with host.trying(new):
+                check(board)
+                if old.started:
+                    board.start(staying)
+                    check(board)
+            keep()
+        except BaseException:
+            new.retire(staying)
+            raise
+        host.fit(new)
+        fitted.retire(staying)
+        logger.info("the plugins are as %s says now", new.switches.source)
+
+    def _stamp(self) -> object:
+        """Give what tells whether anything was changed."""
+        root = self._host.folders.root
+        try:
+            file = file_in_force(self._named, root)
+        except StrettoError:  # the one that was named is gone, which reading it will say
+            file = None
+        return tuple(_seen(one) for one in (file, root / OFF_NAME, root / STAMP_NAME))
+
+
+def _seen(file: Path | None) -> object:
+    try:
+        stat = None if file is None else file.stat()
+    except OSError:
+        stat = None
+    return None if stat is None else (str(file), stat.st_mtime_ns, stat.st_size, stat.st_ino)
