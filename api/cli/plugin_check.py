@@ -36,7 +36,10 @@ LAST_WORDS = 2000  # characters of what a child that ended by itself said last
 )
 @as_json
 @place_options
-def check_command(place: Place, *, plugin: str, time_limit_s: float, as_json: bool) -> None:
+@click.pass_context
+def check_command(
+    context: click.Context, place: Place, *, plugin: str, time_limit_s: float, as_json: bool
+) -> None:
     """Check a plugin on the CPU: a Python file, a project's folder, or the name of one that is found.
 
     Nothing is installed, and none of the host's data is touched. Exits with 1 if a check failed.
@@ -50,8 +53,7 @@ def check_command(place: Place, *, plugin: str, time_limit_s: float, as_json: bo
         skipped = sum(row["outcome"] == "skipped" for row in rows)
         passed = len(rows) - failed - skipped
         click.echo(f"\n{len(rows)} checks: {passed} passed, {failed} failed, {skipped} skipped")
-    if failed:
-        sys.exit(1)
+    context.exit(1 if failed else 0)
 
 
 def _meant(plugin: str, place: Place) -> str:

@@ -1,0 +1,199 @@
+"""`stretto plugins check`: a table or JSON, and rows for a plugin that takes its process down with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stretto.api.cli.main import run
+
+HEAD = """
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from stretto.host import Answer, CommandSpec, NotFoundError, RouteSpec, UpscalerSpec, hookimpl
+
+REQUIRES_STRETTO_API = ">=1.0,<2"
+
+
+class Repeated:
+    def upscale(self, image, amount):
+        return image.resize((image.width * amount, image.height * amount), 0)
+
+"""
+GOOD = (
+    HEAD
+    + """
+@hookimpl
+def register_upscalers():
+    return [UpscalerSpec(name="mine", build=lambda device: Repeated())]
+"""
+)
+FALLS = (
+    HEAD
+    + """
+class Fallen(Repeated):
+    def upscale(self, image, amount):
+        FALL
+
+
+@hookimpl
+def register_upscalers():
+    return [UpscalerSpec(name="mine", build=lambda device: Fallen())]
+"""
+)
+SERVES = (
+    HEAD
+    + '''
+@dataclass(frozen=True)
+class Query:
+    """Which colours."""
+
+    size: int = 3
+
+
+def colours(call):
+    """Give so many colours."""
+    return Answer(value=["red", "green", "blue"][: call.query.size])
+
+
+def colour(call):
+    """Give one colour."""
+    raise NotFoundError(f"there is no colour {call.names['name']}; give red, green or blue")
+
+
+def bad(call):
+    return 7
+
+
+def command():
+    import click
+
+    @click.command(help="Mix colours.")
+    @click.option("--size", default=3, help="How many.")
+    def mix(size):
+        pass
+
+    return mix
+
+
+@hookimpl
+def register_routes():
+    return [
+        RouteSpec(name="colours", title="All colours", method="GET", path="/api/colours", handle=colours,
+                  query=Query, answer=list[str]),
+        RouteSpec(name="colour", title="One colour", method="GET", path="/api/colours/<name>", handle=colour,
+                  answer=str),
+        # another
+    ]
+
+
+@hookimpl
+def register_commands():
+    return [CommandSpec(name="mix", title="Mix colours", build=command)]
+'''
+)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path / "data"))
+
+
+def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    code = run(["plugins", "check", "--json", *arguments])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_file_is_shown_as_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Path("mine.py").write_text(GOOD)
+    assert run(["plugins", "check", "mine.py"]) == 0
+    head, *rows, _, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["KIND", "NAME", "OUTCOME", "SECONDS", "MIB", "CHECK"]
+    assert rows[0].split(maxsplit=5)[:3] == ["plugin", "mine", "passed"]
+    assert last == "16 checks: 16 passed, 0 failed, 0 skipped"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_project_that_is_not_installed_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    source = Path("project/src")
+    source.mkdir(parents=True)
+    (source / "mine_plugin.py").write_text(GOOD)
+    Path("project/pyproject.toml").write_text(
+        '[project]\nname = "stretto-mine"\nversion = "1"\n[project.entry-points.stretto]\nmine = "mine_plugin"\n'
+    )
+    code, rows = check(capsys, "project")
+    assert code == 0
+    assert {(row["kind"], row["name"]) for row in rows} == {("plugin", "mine"), ("upscaler", "mine")}
+
+
+def test_a_name_in_plugins_toml_is_that_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("else").mkdir()
+    Path("else/mine.py").write_text(GOOD)
+    Path("plugins.toml").write_text('[host]\npaths = ["else/mine.py"]\n')
+    code, rows = check(capsys, "mine")
+    assert (code, rows[0]["name"]) == (0, "mine")
+
+
+@pytest.mark.parametrize(
+    ("fall", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the process ended by SIGKILL"),
+        ("os._exit(3)", "the process ended with exit code 3"),
+        ("print('farewell', flush=True); os._exit(0)", "the process ended with exit code 0: farewell"),
+    ],
+)
+def test_a_crash_is_a_row_of_the_check_that_it_came_in(
+    fall: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.py").write_text(FALLS.replace("FALL", fall))
+    code, rows = check(capsys, "mine.py")
+    assert code == 1
+    assert rows[-1]["check"] == "it enlarges tiny and odd sizes on the CPU"
+    assert (rows[-1]["outcome"], rows[-1]["detail"]) == ("failed", words)
+    assert rows[-2]["outcome"] == "passed"
+
+
+def test_what_never_ends_is_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text(FALLS.replace("FALL", "time.sleep(600)"))
+    begun = time.monotonic()
+    code, rows = check(capsys, "mine.py", "--time-limit", "6")
+    assert time.monotonic() - begun < 30
+    assert code == 1
+    assert "it was not done after 6 s (--time-limit)" in rows[-1]["detail"]
+
+
+def test_routes_are_called_through_the_api(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text(SERVES)
+    code, rows = check(capsys, "mine.py")
+    assert code == 0, [row for row in rows if row["outcome"] == "failed"]
+    called = {(row["name"], row["check"]): row["outcome"] for row in rows if row["kind"] == "route"}
+    for name in ("colours", "colour"):
+        assert called[name, "it stands in the OpenAPI document"] == "passed"
+        assert called[name, "the API answers it"] == "passed"
+        assert called[name, "it answers in process, or with an error of ours"] == "passed"
+    assert called["colours", "the API refuses what it does not take"] == "passed"
+    assert called["colour", "the API refuses what it does not take"] == "skipped"
+    assert sum(row["kind"] == "command" for row in rows) == 8
+
+
+def test_a_route_without_words_or_answer_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    another = 'RouteSpec(name="bad", method="GET", path="/api/bad-one", handle=bad),'
+    Path("mine.py").write_text(SERVES.replace("# another", another))
+    code, rows = check(capsys, "mine.py")
+    failed = {row["check"]: row["detail"] for row in rows if row["outcome"] == "failed"}
+    assert code == 1
+    assert "`title` is empty" in failed["it is documented"]
+    assert "`handle` gives int; give an Answer" in failed["it answers in process, or with an error of ours"]
+    assert "is answered with 500" in failed["the API answers it"]
+
+
+def test_what_is_no_plugin_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plugins", "check", "nonesuch"]) == 1
+    assert "'nonesuch' is no file, no project's folder" in capsys.readouterr().err
