@@ -119,6 +119,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         iterations=request.iterations,
         tile=request.tile,
         noise_offset=request.noise_offset,
+        plugins=request.plugins,
         notes=tuple(draft.notes),
     )
 

@@ -374,3 +374,8 @@ def test_a_pickle_is_planned_and_its_family_left_to_the_loader(view: Any) -> Non
     plan = build_plan(InvocationRequest(prompt="x", model="old.ckpt"), view)
     assert (plan.model.name, plan.model.family, plan.size) == ("old.ckpt", None, 512)
     assert "'old.ckpt' is a pickle" in plan.notes[0]
+
+
+def test_parameters_of_plugins_stand_in_the_plan_as_they_were_sent(view: Any) -> None:
+    sent = {"expander": {"style": "sketch"}}
+    assert plan_of(view, plugins=sent).plugins == sent
