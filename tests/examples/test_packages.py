@@ -96,6 +96,7 @@ def test_their_own_tests_pass(site: Path, tmp_path: Path) -> None:
 
 
 def test_one_invocation_uses_them_all(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "plugins.toml").write_text("[plugins.watermark]\nheight = 0.5\n")
     parameters = {"expander": {"style": "sketch"}, "watermark": {"text": "all", "opacity": 1.0}}
     small = ("width=64", "height=64", "num_inference_steps=2", "seed=1", "scheduler=aligned")
     sets = [word for value in (*small, f"plugins={json.dumps(parameters)}") for word in ("--set", value)]
@@ -111,5 +112,5 @@ def test_one_invocation_uses_them_all(site: Path, tmp_path: Path) -> None:
     told = [line["event"] for line in map(json.loads, log) if line.get("job") == done["uuid"]]
     assert (told[0], told[-1]) == ("Started", "Finished")
     (picture,) = done["images"]
-    # white letters were not in the picture of a red circle
-    assert "#ffffff" in _python(site, *stretto, "palette", picture, "--colours", "64", *place, cwd=tmp_path)
+    shown = _python(site, *stretto, "palette", picture, "--colours", "64", *place, cwd=tmp_path)
+    assert "#ffffff" in shown  # the letters
