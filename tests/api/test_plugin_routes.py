@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from stretto.api import plugin_routes
 from stretto.api.accounts import first_administrator
 from stretto.api.routes import ROUTES
 from stretto.host.errors import PluginClashError
@@ -22,143 +24,7 @@ from stretto.host.settings import Folders, Settings
 from .client import Answer, Client, Signed, Still
 from .conformance import Contract, deviations
 from .fuzzing import Fuzz
-
-HEAD = '''
-"""A plugin under test."""
-import time
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-from annotated_types import Ge, Le
-from stretto.host import Answer, BytesAnswer, InvocationRequest, RouteSpec, hookimpl
-from stretto.host.errors import NotFoundError
-'''
-PALETTE = (
-    HEAD
-    + '''
-@dataclass(frozen=True)
-class Query:
-    size: Annotated[int, Ge(1), Le(8)] = 3
-    order: Literal["hue", "share"] = "hue"
-    tag: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Mark:
-    x: int
-    y: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    prompt: str
-    seed: int | None = 1
-    marks: tuple[Mark, ...] = ()
-    more: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Colours:
-    picture: str
-    size: int
-    order: str
-    tags: tuple[str, ...]
-    marks: tuple[Mark, ...] = ()
-
-
-def colours(call):
-    """Give the colours of a picture.
-
-    The most frequent come first.
-    """
-    query = call.query
-    value = Colours(call.names["picture"], query.size, query.order, query.tag, (Mark(1),))
-    return Answer(value=value, headers={"X-Colours": "3"})
-
-
-def draw(call):
-    """Draw something, for its caller."""
-    body = call.body
-    request = InvocationRequest(prompt=body.prompt, seed=body.seed, width=64, height=64, num_inference_steps=2)
-    uuids = [call.submit(request) for _ in range(2 if body.more else 1)]
-    return Answer(value={"uuids": uuids, "user": call.user, "admin": call.admin})
-
-
-def dot(call):
-    """Give a dot."""
-    return BytesAnswer(body=b"dot", media_type="image/png")
-
-
-def whoami(call):
-    return Answer(value=[call.user, call.admin, call.header("X-Word"), call.host.version, call.query, call.body])
-
-
-def missing(call):
-    raise NotFoundError("there is no such palette; make one")
-
-
-REPLIES = {
-    "number": 7,
-    "object": Answer(value=object()),
-    "nan": Answer(value=float("nan")),
-    "half": Answer(value="\\ud800"),
-    "header": Answer(value=1, headers={"X-A": "1\\r\\nX-B: 2"}),
-    "length": Answer(value=1, headers={"Content-Length": "1"}),
-    "text": BytesAnswer(body="text", media_type="text/plain"),
-}
-
-
-def fail(call):
-    how = call.names["how"]
-    if how == "exit":
-        raise SystemExit(3)
-    return REPLIES[how]
-
-
-@hookimpl
-def register_routes(host):
-    return [
-        RouteSpec(name="colours", title="Colours of a picture", method="GET", path="/api/palette/<picture>",
-                  handle=colours, query=Query, answer=Colours),
-        RouteSpec(name="draw", method="POST", path="/api/palette", handle=draw, body=Draft, answer=dict[str, Any]),
-        RouteSpec(name="dot", method="GET", path="/api/palette/dot.png", handle=dot, needs="anybody",
-                  answer="image/png"),
-        RouteSpec(name="whoami", method="GET", path="/api/palette/who/am/i", handle=whoami),
-        RouteSpec(name="open", method="POST", path="/api/palette/open", handle=draw, body=Draft, needs="anybody"),
-        RouteSpec(name="secret", method="DELETE", path="/api/palette/<picture>", handle=dot, needs="admin",
-                  answer="image/png"),
-        RouteSpec(name="missing", method="GET", path="/api/palette/missing", handle=missing),
-        RouteSpec(name="fail", method="GET", path="/api/failing/<how>", handle=fail),
-    ]
-'''
-)
-SLOW = (
-    HEAD
-    + """
-from pathlib import Path
-FOLDER = Path(__file__).parent
-
-
-def hang(call):
-    with (FOLDER / "hanging").open("a") as file:
-        file.write(".")
-    while not (FOLDER / "enough").exists():
-        time.sleep(0.01)
-    return Answer(value=1)
-
-
-def quick(call):
-    time.sleep(0.01)
-    return Answer(value=2)
-
-
-@hookimpl
-def register_routes(host):
-    return [
-        RouteSpec(name="{0}-hang", method="GET", path="/api/{0}/hang", handle=hang),
-        RouteSpec(name="{0}-quick", method="GET", path="/api/{0}/quick", handle=quick),
-    ]
-"""
-)
+from .routed import HEAD, PALETTE, SLOW
 
 
 @pytest.fixture
@@ -368,6 +234,22 @@ def test_the_document_says_when_an_answer_is_another(palette: Still) -> None:
     assert any("order" in line for line in found)
 
 
+def test_counts_have_room_for_so_many_routes(palette: Still, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_routes, "NAMES", 2)
+    for path in ("dot.png", "a", "who/am/i", "b", "who/am/i"):
+        palette.client.get(f"/api/palette/{path}")
+    metrics = palette.client.get("/metrics").body.decode()
+    counted = re.findall(
+        r'stretto_http_requests_total\{method="GET",route="(.+)",status="\d+"\} (.+)', metrics
+    )
+    own = {route.path for route in ROUTES}
+    assert {route: float(count) for route, count in counted if route not in own} == {
+        "/api/palette/dot.png": 1.0,
+        "/api/palette/<picture>": 2.0,
+        "other": 2.0,
+    }
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("admin", [True, False], ids=["administrator", "stranger"])
 def test_fuzzed_calls_are_answered_as_documented(palette: Still, admin: bool) -> None:
@@ -470,91 +352,16 @@ def test_the_words_that_are_kept_from_plugins_are_the_hosts() -> None:
     assert own == OWN_WORDS, "name the first word of a new route in host/plugboard/reserved.py"
 
 
-FROZEN = "@dataclass(frozen=True)\nclass Form:\n    {0}\n"
-
-
-@pytest.mark.parametrize(
-    ("changes", "more", "why"),
-    [
-        ({"path": "'/one'"}, "", "its route 'one' has the path '/one'; paths begin with /api/"),
-        (
-            {"path": "'/api/models/mine'"},
-            "",
-            (
-                "its route 'one' has the path '/api/models/mine', and all below /api/models is the host's own; "
-                "begin with another word"
-            ),
-        ),
-        (
-            {"path": "'/api/one/'"},
-            "",
-            (
-                "its route 'one' has the path '/api/one/'; between slashes stands a word of letters, digits, . _ ~ -, "
-                "or a name such as <uuid>, not ''"
-            ),
-        ),
-        ({"path": "'/api/<name>'"}, "", "has the path '/api/<name>'; a word of letters"),
-        ({"path": "'/api/one/<a:path>'"}, "", "or a name such as <uuid>, not '<a:path>'"),
-        ({"path": "'/api/one/<a>/<a>'"}, "", "which gives two parts one name; name them apart"),
-        ({"path": "'/api/one\\n'"}, "", "a word of letters, digits, . _ ~ - follows /api/"),
-        (
-            {"method": "'get'"},
-            "",
-            "its route 'one' has the method 'get'; known: GET, POST, PUT, PATCH, DELETE",
-        ),
-        ({"needs": "'root'"}, "", "its route 'one' needs 'root'; known: anybody, user, admin"),
-        ({"handle": "None"}, "", "has a `handle` that cannot be called: None"),
-        ({"query": "dict"}, "", "its route 'one' has the query <class 'dict'>; make it a frozen dataclass"),
-        (
-            {"query": "Form"},
-            "@dataclass\nclass Form:\n    a: int = 1\n",
-            "has the query Form, which is not frozen; write @dataclass(frozen=True)",
-        ),
-        (
-            {"query": "Form"},
-            FROZEN.format("a: dict[str, Any]"),
-            (
-                "has the query Form, whose field 'a' is dict[str, typing.Any]; known: bool, int, float, str, "
-                "Literal[...], X | None, tuple[X, ...]"
-            ),
-        ),
-        (
-            {"query": "Form"},
-            FROZEN.format("a: 'Nowhere'"),
-            "Form, whose annotations cannot be read: name 'Nowhere'",
-        ),
-        ({"query": "Form"}, FROZEN.format("a: int | str"), "declare one type, or one and None"),
-        ({"body": "Form"}, FROZEN.format("a: int"), "its route 'one' reads a body, which GET has not"),
-        ({"body": "Form", "method": "'PUT'"}, FROZEN.format("a: tuple['Form', ...]"), "Form within itself"),
-        (
-            {"answer": "'picture'"},
-            "",
-            "has the answer 'picture'; say its type, or a media type such as 'image/png'",
-        ),
-        ({"answer": "set[int]"}, "", "has the answer set[int]; JSON has bool"),
-        (
-            {"answer": "Form"},
-            FROZEN.format("a: bytes"),
-            "has the answer Form, whose field 'a' is <class 'bytes'>;",
-        ),
-    ],
-)
 def test_a_route_that_cannot_be_served_makes_its_plugin_a_row_with_the_reason(
-    plug: Callable[[str, str], Path],
-    folders: Folders,
-    plugins_file: Path,
-    changes: dict[str, str],
-    more: str,
-    why: str,
+    plug: Callable[[str, str], Path], folders: Folders, plugins_file: Path
 ) -> None:
-    words = {"name": "'one'", "method": "'GET'", "path": "'/api/one'", "handle": "print", **changes}
-    spec = ", ".join(f"{key}={value}" for key, value in words.items())
-    plug("wrong", f"{HEAD}\n{more}\n@hookimpl\ndef register_routes(host):\n    return [RouteSpec({spec})]\n")
+    spec = "RouteSpec(name='mine', method='GET', path='/api/models/mine', handle=print)"
+    plug("wrong", f"{HEAD}\n@hookimpl\ndef register_routes(host):\n    return [{spec}]\n")
     with Host.open(folders, Settings(), plugins_file=plugins_file) as host:
         row = next(row for row in host.plugins() if row.name == "wrong")
         assert row.status == "broken"
-        assert why in str(row.reason)
-        assert "one" not in host.offers("routes")
+        assert "all below /api/models is the host's own; begin with another word" in str(row.reason)
+        assert "mine" not in host.offers("routes")
 
 
 def test_two_plugins_with_one_method_and_path_clash(
