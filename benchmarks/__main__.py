@@ -14,6 +14,7 @@ from .enlarging import enlarging
 from .isolation import isolation
 from .load import load
 from .models import mini_sd15
+from .plugins import plugins
 from .report import Row, machine, save, table
 from .server import running
 from .switching import lora_drawing, lora_switch
@@ -24,7 +25,18 @@ STARTER = ROOT / "plugins" / "starter" / "model"
 CACHE = ROOT / ".cache" / "benchmarks"
 
 
-GROUPS = ("start", "lora", "enlarging", "canvases", "ratios", "answers", "engines", "isolation", "load")
+GROUPS = (
+    "start",
+    "lora",
+    "enlarging",
+    "canvases",
+    "ratios",
+    "answers",
+    "engines",
+    "isolation",
+    "plugins",
+    "load",
+)
 
 
 def _started(_out: Path) -> list[Row]:
@@ -65,7 +77,7 @@ def _measured(groups: Sequence[str]) -> list[Row]:
     measure: dict[str, Callable[[Path], list[Row]]] = dict(
         zip(
             GROUPS,
-            (_started, _lora, enlarging, _canvases, _ratios, _answers, engines, isolation, load),
+            (_started, _lora, enlarging, _canvases, _ratios, _answers, engines, isolation, plugins, load),
             strict=True,
         )
     )
