@@ -31,7 +31,10 @@ COMMANDS = {
         "models:models_group",
         "Show which models there are and where they stand; keep some under names of their own.",
     ),
-    "plugins": ("plugins:plugins_group", "Show which plugins there are and what each offers."),
+    "plugins": (
+        "plugins:plugins_group",
+        "Show which plugins there are, say which are on, and install, remove, begin and check them.",
+    ),
     "users": ("users:users_group", "Say who may log in, and as what; a running server knows at once."),
     "serve": ("serve:serve_command", "Serve the JSON API until Ctrl-C or SIGTERM."),
     "settings": (

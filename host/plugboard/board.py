@@ -138,6 +138,19 @@ class Board:
             raise NotFoundError(f"no plugin '{name}' is on; {did_you_mean(name, tuple(self._plugins))}")
         return self._plugins[name]
 
+    def hooks(self, name: str) -> tuple[str, ...]:
+        """Name the hooks of a plugin that is on, in call order; raises as `named` does."""
+        own = {caller.name for caller in self._manager.get_hookcallers(self.named(name)) or ()}
+        return tuple(hook for hook in vars(HostSpecs) if hook in own)
+
+    def found(self, name: str) -> Found:
+        """Give what was found of a plugin, whether it is on or not; raises NotFoundError with the nearest name."""
+        for one in self._found:
+            if one.name == name:
+                return one
+        known = tuple(one.name for one in self._found)
+        raise NotFoundError(f"there is no plugin '{name}'; {did_you_mean(name, known)}")
+
     def parameters(self, name: str) -> type | None:
         """Give the dataclass `Parameters` of a plugin that is on, if it has one; raises as `named` does."""
         return _dataclass_of(self.named(name), "Parameters")
@@ -283,7 +296,7 @@ class Board:
 
     def _clash(self, what: str, first: str, second: str) -> str:
         owners = " and ".join(f"'{name}' ({self._origin(name)})" for name in (first, second))
-        return f"the plugins {owners} both offer the {what}; {settling(self._switches, first, second)}"
+        return f"the plugins {owners} both offer the {what}{settling(self._switches, first, second)}"
 
     def _origin(self, name: str) -> str:
         return next(one.origin for one in self._found if one.name == name and one.plugin is not None)

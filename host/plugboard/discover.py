@@ -22,7 +22,7 @@ from .breakage import HEAVY, api_fault, import_fault
 from .culprit import reason
 from .switches import Switches
 
-__all__ = ["BUILT_INS", "GROUP", "Candidate", "Found", "discover", "reason"]
+__all__ = ["BUILT_INS", "GROUP", "Candidate", "Found", "discover", "named", "reason"]
 
 GROUP = "stretto"
 BUILT_INS = (
@@ -90,13 +90,10 @@ def discover(
     file of its name, which is left out. `off` says of plugins why they are not to be imported. What is `kept` is
     taken over where its code is the same. Of two plugins with one name the later one is not imported. A plugin that cannot be imported is there with its `error`.
     """
-    further = tuple(more)
-    instead = {candidate.found.name for candidate in further}
-    others = [one for one in (*_installed(), *_files(switches.paths)) if one.found.name not in instead]
     taken: dict[str, Found] = {}
     before = {(one.name, one.origin): one for one in kept if one.plugin is not None}
     found = []
-    for candidate in (*_built_in(built_ins, version), *further, *others):
+    for candidate in _candidates(switches, version, built_ins, more):
         one = _switched(candidate, switches, off, taken)
         if one is None:
             one = _loaded(
@@ -105,6 +102,22 @@ def discover(
         taken.setdefault(one.name, one)
         found.append(one)
     return tuple(found)
+
+
+def named(switches: Switches, version: str, more: Iterable[Candidate] = ()) -> tuple[Found, ...]:
+    """Give what is known of every plugin without importing any."""
+    return tuple(one.found for one in _candidates(switches, version, BUILT_INS, more))
+
+
+def _candidates(
+    switches: Switches, version: str, built_ins: Iterable[str], more: Iterable[Candidate]
+) -> Iterator[Candidate]:
+    further = tuple(more)
+    instead = {candidate.found.name for candidate in further}
+    yield from (*_built_in(built_ins, version), *further)
+    for candidate in (*_installed(), *_files(switches.paths)):
+        if candidate.found.name not in instead:
+            yield candidate
 
 
 def _switched(

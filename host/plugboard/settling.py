@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from .switches import Switches
 
-__all__ = ["array_line", "settling"]
+__all__ = ["TURN_OFF", "array_line", "settling"]
+
+TURN_OFF = "; turn one of them off"  # between what clashes and what settles it
 
 
 def settling(switches: Switches, first: str, second: str) -> str:
-    """Say which line of plugins.toml leaves `first` or `second` out, ready to be pasted.
+    """End a sentence about a clash: which line of plugins.toml leaves `first` or `second` out, ready to be pasted.
 
     What is disabled already stays so, and what is required is not offered to be disabled.
     """
@@ -20,7 +22,7 @@ def settling(switches: Switches, first: str, second: str) -> str:
     choices = [name for name in (first, second) if name not in required]
     if not choices:
         both = f"{file} requires both ({array_line('require', switches.require)})"
-        return f"{both}: take one of them out of `require`, and then turn it off"
+        return f"{TURN_OFF}: {both}; take one of them out of `require`, and then disable it"
     lines = [array_line("disable", (*switches.disable, name)) for name in choices]
     if switches.said is None:
         where = f"write one of these into {file}"
@@ -34,7 +36,7 @@ def settling(switches: Switches, first: str, second: str) -> str:
     if required:
         where = where.replace("one of these", f"this ('{required[0]}' is required there)", 1)
     commands = " or ".join(f"`stretto plugins disable {name}`" for name in choices)
-    return f"turn one of them off: {where}:\n\n{shown}\n\n({commands} does the same)"
+    return f"{TURN_OFF}: {where}:\n\n{shown}\n\n({commands} does the same)"
 
 
 def array_line(key: str, names: Iterable[str]) -> str:

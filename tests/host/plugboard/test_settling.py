@@ -67,7 +67,7 @@ def test_each_line_that_is_shown_settles_it_when_pasted(
 def test_without_the_table_it_is_shown_too(tmp_path: Path) -> None:
     target = tmp_path / "plugins.toml"
     assert settling(Switches(target=target), "ann", "bob") == (
-        f'turn one of them off: write one of these into {target}:\n\n  [host]\n  disable = ["ann"]\n\nor\n\n'
+        f'; turn one of them off: write one of these into {target}:\n\n  [host]\n  disable = ["ann"]\n\nor\n\n'
         '  [host]\n  disable = ["bob"]\n\n(`stretto plugins disable ann` or `stretto plugins disable bob` does the same)'
     )
 
@@ -86,5 +86,6 @@ def test_what_is_required_is_not_to_be_disabled(file: Path) -> None:
     assert on(file) == ["ann"]
     both = settling(Switches(require=("ann", "bob"), file=file, said=("require",)), "ann", "bob")
     assert both == (
-        f'{file} requires both (require = ["ann", "bob"]): take one of them out of `require`, and then turn it off'
+        f'; turn one of them off: {file} requires both (require = ["ann", "bob"]); take one of them out of `require`, '
+        "and then disable it"
     )

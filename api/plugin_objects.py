@@ -1,0 +1,98 @@
+"""One plugin as JSON: its row, what it has, takes and is set to, where its code is, and what it cost so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from stretto.host.plugboard.breakage import declared_api
+from stretto.host.plugboard.totals import read_totals
+
+if TYPE_CHECKING:
+    from stretto.host.plugboard.board import Board, PluginRow
+    from stretto.host.runtime.host import Host
+
+__all__ = ["plugin_object", "plugin_row", "row_of"]
+
+
+def plugin_row(row: PluginRow) -> dict[str, Any]:
+    """Give a row of the list of plugins."""
+    return {
+        "name": row.name,
+        "version": row.version,
+        "origin": row.origin,
+        "status": row.status,
+        "reason": row.reason,
+        "offers": {kind: list(names) for kind, names in row.offers.items()},
+    }
+
+
+def row_of(host: Host, row: PluginRow) -> dict[str, Any]:
+    """Give a row with the JSON Schemas of what the plugin is set by and takes with an invocation, None without."""
+    made = plugin_row(row)
+    on = row.status == "on"
+    made["settings"] = _schema(host.board.settings(row.name)) if on else None
+    made["parameters"] = _schema(host.board.parameters(row.name)) if on else None
+    return made
+
+
+def plugin_object(host: Host, name: str, *, values: bool) -> dict[str, Any]:
+    """Give all about one plugin, with the `values` of its settings or without; NotFoundError with the nearest name."""
+    rows = host.plugins()
+    board = host.board
+    found = board.found(name)
+    row = next(row for row in rows if row.name == name)
+    plugin = board.named(name) if row.status == "on" else None
+    table = host.fittings.switches.own_table(name)
+    declared = None if plugin is None else declared_api(plugin)
+    return {
+        **row_of(host, row),
+        "values": _values(board, name, table) if values else None,
+        "order": _place(host.fittings.switches.order, name),
+        "hooks": [] if plugin is None else list(board.hooks(name)),
+        "requires_api": None if declared is None else str(declared),
+        "place": str(getattr(plugin, "__file__", None) or found.place) or None,
+        "costs": [_cost(asdict(one)) for one in read_totals(host.folders.root, name)],
+    }
+
+
+def _place(order: tuple[str, ...], name: str) -> int | None:
+    return order.index(name) if name in order else None
+
+
+def _cost(spent: dict[str, Any]) -> dict[str, Any]:
+    del spent["plugin"]
+    return spent
+
+
+def _values(board: Board, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings as they are in force, defaults included; of a plugin that is not on what the file says."""
+    from stretto.host.plugboard.tables import read_table
+
+    on = name in {one.name for one in board.at_work()}
+    into = board.settings(name) if on else None
+    if into is None:
+        return dict(table)
+    read: Any = read_table(table, into, name)
+    return {key: _plain(value) for key, value in asdict(read).items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (tuple, list)):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
+
+
+@cache
+def _schema(into: type | None) -> dict[str, Any] | None:
+    if into is None:
+        return None
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+
+    try:
+        return TypeAdapter(into).json_schema()
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+        return {}  # of a type that JSON has not; which one a wrong value is told
