@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -206,7 +207,7 @@ def _tag() -> str:
 def _described(environment: Environment, launch: Launch) -> Mapping[str, Any]:
     """Give what a plugin says of itself: kept beside its environment, and asked for anew when what it depends on changed."""
     key = hashlib.sha256(json.dumps([environment.version, launch.boot], sort_keys=True).encode()).hexdigest()
-    kept = environment.folder / "descriptions" / f"{launch.name}-{key[:16]}.json"
+    kept = environment.folder / "descriptions" / f"{key}.json"
     with suppress(FileNotFoundError):
         try:
             said: Mapping[str, Any] = json.loads(kept.read_text("utf-8"))
@@ -220,7 +221,7 @@ def _described(environment: Environment, launch: Launch) -> Mapping[str, Any]:
     finally:
         process.kill()
     _check(said)
-    _keep(kept, said, launch.name)
+    _keep(kept, said, _DESCRIPTIONS * len(environment.plugins))
     return said
 
 
@@ -233,17 +234,19 @@ def _check(said: Mapping[str, Any]) -> None:
         )
 
 
-def _keep(kept: Path, said: Mapping[str, Any], name: str) -> None:
+def _keep(kept: Path, said: Mapping[str, Any], most: int) -> None:
     try:
         kept.parent.mkdir(exist_ok=True)
-        beside = kept.with_suffix(".new")
+        beside = kept.with_suffix(
+            f".{secrets.token_hex(4)}.new"
+        )  # the server and its worker may both be at it
         beside.write_text(json.dumps(said), "utf-8")
         beside.replace(kept)
-        older = sorted(kept.parent.glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime_ns)
-        for path in older[:-_DESCRIPTIONS]:
+        older = sorted(kept.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in older[:-most]:
             path.unlink(missing_ok=True)
     except OSError as error:  # each start asks the plugin again, then
-        logger.warning("what the plugin '%s' says of itself cannot be kept: %s", name, error)
+        logger.warning("what the plugin says of itself cannot be kept in %s: %s", kept, error)
 
 
 def _nothing() -> None:
