@@ -70,14 +70,15 @@ class Project:
         }
 
     def single_file(self) -> str:
-        """Give the plugin as one file, which is called as its module is, and so is the plugin."""
+        """Give the plugin as one file; a host calls a file's plugin as the file is called, by its module's name."""
         return self._filled(_template(f"{self.kind}.py"), self.module)
 
     def _filled(self, text: str, name: str) -> str:
         values = {
             "name": name,
+            "offer": self.name,
             "module": self.module,
-            "title": name.replace("-", " ").replace("_", " ").capitalize(),
+            "title": self.name.replace("-", " ").capitalize(),
             "kind": self.kind,
             "api": _range(STRETTO_API),
         }
@@ -136,7 +137,7 @@ def _check_free(project: Project, place: Place, into: Path) -> None:
         if project.name in offered:
             owners.setdefault(
                 project.name,
-                f"the plugin '{offered.owner(project.name)}' offers a {project.kind} of this name",
+                f"the plugin '{offered.owner(project.name)}' offers that {project.kind} already",
             )
     reserved = {"route": OWN_WORDS, "command": OWN_COMMANDS}.get(project.kind, frozenset())
     why = owners.get(project.name) or owners.get(project.module)

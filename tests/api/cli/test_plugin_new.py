@@ -82,7 +82,8 @@ def test_what_is_written_is_clean(place: Place) -> None:
         ROOT / "pyproject.toml",
     )
     done = subprocess.run(
-        [*ruff, "--config", ignored, "--config", tests, place.projects],
+        [*ruff, "--config", ignored, "--config", tests, "."],
+        cwd=place.projects,
         capture_output=True,
         text=True,
         check=False,
@@ -117,6 +118,103 @@ def test_each_passes_its_own_tests(place: Place, tmp_path: Path) -> None:
     passed = said.splitlines()[-1]
     assert "passed" in passed
     assert "skipped" not in passed
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty working folder, whose data directory stands elsewhere."""
+    monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path / "data"))
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_next_commands_are_told(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plugins", "new", "Crisp.Edges", "--kind", "upscaler"]) == 0
+    commands = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert commands[0] == "cd crisp-edges"
+    assert commands[1].endswith("pip install -e '.[test]'")
+    assert commands[2].endswith("pytest")
+    written = {file.relative_to(desk).as_posix() for file in desk.rglob("*") if file.is_file()}
+    assert written == {
+        f"crisp-edges/{name}"
+        for name in (
+            "README.md", "pyproject.toml", "src/crisp_edges/__init__.py", "src/crisp_edges/py.typed",
+            "tests/test_crisp_edges.py",
+        )
+    }  # fmt: skip
+    assert (desk / "crisp-edges").stat().st_mode & 0o777 == 0o777 & ~_umask()
+
+
+def _umask() -> int:
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+@pytest.mark.parametrize("kind", PLUGIN_KINDS)
+def test_a_single_file_is_a_plugin_of_a_host_that_names_it(
+    kind: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plugins", "new", "lone-one", "--kind", kind, "--single-file"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (desk / "plugins.toml").write_text("\n".join(line.strip() for line in lines if line.startswith("  ")))
+    assert run(["plugins", "list", "--json"]) == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out) if row["name"] == "lone_one"]
+    assert (row["status"], row["version"]) == ("on", "0.1.0"), row["reason"]
+    assert "lone-one" in row["offers"][PLUGIN_KINDS[kind]]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "status", "why"),
+    [
+        ("two--hyphens-", "vae", 2, "letters, digits and single hyphens"),
+        ("9lives", "vae", 2, "begins with a letter"),
+        ("größe", "vae", 2, "letters, digits and single hyphens"),
+        ("../up", "vae", 2, "letters, digits and single hyphens"),
+        ("json", "vae", 2, "Python itself has that word"),
+        ("lambda", "vae", 2, "Python itself has that word"),
+        ("vaes", "loader", 1, "a plugin of this name is there (built-in)"),
+        ("lanczos", "upscaler", 1, "the plugin 'resamplers' offers that upscaler already"),
+        ("euler-a", "scheduler", 0, ""),
+        ("ddim", "scheduler", 1, "the plugin 'schedulers' offers"),
+        ("pytest", "vae", 1, "Python imports another module of this name"),
+        ("models", "route", 1, "the host has a route of this name"),
+        ("invoke", "command", 1, "the host has a command of this name"),
+        ("fine", "upscalr", 2, "'upscalr' is not one of"),
+    ],
+)
+def test_names_that_are_taken_or_cannot_be(
+    desk: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str, status: int, why: str
+) -> None:
+    assert run(["plugins", "new", name, "--kind", kind]) == status
+    assert why in capsys.readouterr().err
+    assert len(list(desk.iterdir())) == (status == 0)
+
+
+@pytest.mark.parametrize("more", [[], ["--single-file"]])
+def test_what_is_there_already_stays_as_it_is(
+    desk: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    (desk / "mine").mkdir()
+    (desk / "mine.py").write_text("precious")
+    (desk / "mine" / "notes.txt").write_text("precious")
+    assert run(["plugins", "new", "mine", "--kind", "vae", *more]) == 1
+    assert "is there already; remove it" in capsys.readouterr().err
+    assert sorted(file.name for file in desk.rglob("*")) == ["mine", "mine.py", "notes.txt"]
+
+
+def test_nothing_stays_of_a_project_that_cannot_be_written(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_self: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    assert run(["plugins", "new", "mine", "--kind", "vae"]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(desk.iterdir()) == []
 
 
 DRAWS = """
@@ -178,8 +276,7 @@ records = open_database(Path("served.db").absolute())
 store = PonyJobStore(records)
 with Host.open(folders, Settings(), plugins_file=Path("plugins.toml"), store=store) as host:
     app = build_app(host, store)
-    tickets = ApiClient(host, app).post("/api/try-route", {"subjects": ["a red circle"], "side_px": 64, "steps": 2}).data
-    assert [ticket["subject"] for ticket in tickets] == ["a red circle"], tickets
+    assert ApiClient(host, app).get("/api/try-route/limits").data == {"most": 4}
     document = ApiClient(host, app).get("/api/openapi.json").json
     assert "/api/try-route" in document["paths"]
     app.close()
