@@ -25,7 +25,7 @@ class Remote:
         self._launch = launch
         self._lock = threading.Lock()
         self._process: Process | None = None
-        self._check: Callable[[], None] = _nothing
+        self._steps = threading.local()  # `check` of the thread whose step waits
         self._closed = False
 
     @property
@@ -41,19 +41,19 @@ class Remote:
     def call(self, what: str, **said: Any) -> Any:
         """Have a call answered; raises what the plugin raised, PluginError when it ended, hung or took too much."""
         with self._lock:
-            return self._ready().call(what, said, None, self._check)
+            return self._ready().call(what, said, None, self._check())
 
     def picture(self, what: str, image: Image, **said: Any) -> Image:
         """Have a call answered that takes a picture and gives one."""
         with self._lock:
             process = self._ready()
-            return process.picture(process.call(what, said, image, self._check), what)
+            return process.picture(process.call(what, said, image, self._check()), what)
 
     def piece(self, what: str, image: Image | None, **said: Any) -> tuple[Image, tuple[int, int]] | None:
         """Have the next piece of a picture made, with its left and top pixel; None when there is no more."""
         with self._lock:
             process = self._ready()
-            answer = process.call(what, said, image, self._check)
+            answer = process.call(what, said, image, self._check())
             if answer is None:
                 return None
             if not isinstance(answer, Mapping) or not _is_place(answer.get("at")):
@@ -63,12 +63,13 @@ class Remote:
 
     @contextmanager
     def checked(self, check: Callable[[], None]) -> Iterator[None]:
-        """Have `check` called while a call is waited for; what it raises ends the process."""
-        before, self._check = self._check, check
+        """Have `check` called while this thread waits for a call; what it raises ends the process."""
+        before = self._check()
+        self._steps.check = check
         try:
             yield
         finally:
-            self._check = before
+            self._steps.check = before
 
     def close(self) -> None:
         """Let the process leave; a call that it is still at ends with it, and no other is answered."""
@@ -82,6 +83,10 @@ class Remote:
                 self._process = None
         finally:
             self._lock.release()
+
+    def _check(self) -> Callable[[], None]:
+        check: Callable[[], None] = getattr(self._steps, "check", _nothing)
+        return check
 
     def _ready(self) -> Process:
         if self._closed:

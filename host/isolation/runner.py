@@ -43,6 +43,14 @@ class _HostFinder:
         )
 
 
+def _unbind() -> None:
+    """Lift the bound that the worker has on its own memory; the host watches this process by its own."""
+    from resource import RLIMIT_DATA, getrlimit, setrlimit
+
+    _, hard = getrlimit(RLIMIT_DATA)
+    setrlimit(RLIMIT_DATA, (hard, hard))
+
+
 def main(pipe: int, memory: int, parent_pid: int, folders: Mapping[str, str]) -> None:
     """Serve the process `parent_pid` over two inherited file descriptors until it goes."""
     for fd in (pipe, memory):
@@ -54,6 +62,7 @@ def main(pipe: int, memory: int, parent_pid: int, folders: Mapping[str, str]) ->
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:  # it died before the kernel was asked to watch
             os._exit(1)
+    _unbind()
     finder: Any = _HostFinder(folders)
     sys.meta_path.append(finder)
     serve = importlib.import_module("stretto.host.isolation.child").serve
