@@ -46,6 +46,7 @@ Offers = tuple[tuple[str, RouteSpec], ...]  # each with its plugin's name
 
 def plugin_offers(host: Host) -> Offers:
     """Give the routes that plugins offer now, with their plugins."""
+    host.look()
     registry = host.board.registry("routes")
     return tuple((registry.owner(name), spec) for name, spec in tuple(registry.items()))
 

@@ -101,6 +101,7 @@ def _asked(place: Place) -> PluginCommands:
         return PluginCommands()
     from stretto.host.isolation.isolation import isolated
     from stretto.host.plugboard.board import Board
+    from stretto.host.plugboard.guard import read_off
     from stretto.host.runtime.host import Host
     from stretto.host.runtime.limits import usable_ram_bytes
 
@@ -108,7 +109,7 @@ def _asked(place: Place) -> PluginCommands:
     view = Host(place.folders, Settings(), switches)
     # The isolated ones have no commands, and are known by name alone: no process is started for them.
     apart = isolated(switches, view, usable_ram_bytes).candidates()
-    off = {one.found.name: "it is isolated" for one in apart}
+    off = {**read_off(place.folders.root), **{one.found.name: "it is isolated" for one in apart}}
     with _unlogged(), closing(Board.open(switches, view, more=apart, off=off)) as board:
         registry = board.registry("commands")
         specs = {word: spec for name, spec in registry.items() for word in (name, *spec.aliases)}

@@ -17,6 +17,7 @@ from stretto.api import plugin_routes
 from stretto.api.accounts import first_administrator
 from stretto.api.routes import ROUTES
 from stretto.host.errors import PluginClashError
+from stretto.host.plugboard.alterations import Alteration
 from stretto.host.plugboard.reserved import OWN_WORDS
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
@@ -280,6 +281,21 @@ def test_a_plugin_that_goes_takes_its_routes_along(
     still.host.board.start()
     assert still.client.get("/api/leaving/quick").status == 404
     assert "/api/leaving/quick" not in still.client.get("/api/openapi.json").json["paths"]
+
+
+def test_routes_come_and_go_with_plugins_that_are_switched(palette: Still, plugins_file: Path) -> None:
+    client, path = palette.client, "/api/palette/dot.png"
+    palette.host.reloading.change(Alteration(disable=["palette"]))
+    assert client.get(path).status == 404
+    assert path not in client.get("/api/openapi.json").json["paths"]
+    palette.host.reloading.change(Alteration(enable=["palette"]))
+    assert client.get(path).body == b"dot"
+    before = plugins_file.read_text()
+    plugins_file.write_text("[host]\nautoload = false\n")  # by somebody else, such as the command
+    assert client.get(path).status == 404
+    plugins_file.write_text(before)
+    assert client.get(path).body == b"dot"
+    assert path in client.get("/api/openapi.json").json["paths"]
 
 
 @dataclass(frozen=True, slots=True)

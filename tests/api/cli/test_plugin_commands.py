@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from stretto.api.cli.main import COMMANDS, run
+from stretto.host.plugboard.guard import switch_off
 from stretto.host.plugboard.reserved import OWN_COMMANDS
 
 BINARY = Path(sys.executable).with_name("stretto")
@@ -292,6 +293,15 @@ def test_isolated_plugins_are_known_and_not_asked(plug, capsys):
     assert "palette  Draw in one colour. (plugin 'palette')" in text
     assert "asked" not in text
     assert "broken" not in text
+
+
+def test_a_plugin_that_was_switched_off_for_its_failures_has_no_command(plug, tmp_path, capsys):
+    plug("palette", PALETTE)
+    (tmp_path / "data").mkdir()
+    switch_off(tmp_path / "data", "palette", 3, "ValueError: no such colour")
+    assert "palette" not in said(capsys, "--help")
+    assert "No such command 'palette'" in failed(capsys, 2, "palette")
+    assert said(capsys, "palette", "where", "--data-dir", "other")
 
 
 def test_the_built_in_plugins_have_no_commands_as_nobody_would_ask_them(plug, capsys):
