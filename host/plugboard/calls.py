@@ -24,6 +24,7 @@ from .watch import Mark, Watch
 __all__ = ["AT_WORK", "Calls", "Place"]
 
 AT_WORK = 255  # bytes that say who is at work in what
+_NOTHING = object()  # what a wrapper was given where there was an exception
 # Hooks that answer for a request or a job, which fails with the plugin's name.
 _ANSWERING = frozenset({"build_plan", "run_step"})
 
@@ -75,7 +76,7 @@ class Calls:
         """Give a wrapper of a hook as the host calls it; what it lets through is not its failure."""
 
         def call(*arguments: Any, **named: Any) -> Generator[None, Any, Any]:
-            halves, known = work(*arguments, **named), None
+            halves, known = work(*arguments, **named), _NOTHING
             if self._half(place, partial(next, halves), calls=1) is not None:
                 raise self._misused(place, "it did not yield; a wrapper yields once")
             answer = None

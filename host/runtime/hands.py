@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ..plugboard.culprit import reason
+
 __all__ = ["SPOILT", "Hands"]
 
 T = TypeVar("T")
@@ -47,4 +49,4 @@ class Hands:
 
 def _words(error: BaseException) -> str:
     """Give the words of an error and of what it came from."""
-    return f"{error} {_words(error.__cause__) if error.__cause__ is not None else ''}"
+    return f"{reason(error)} {_words(error.__cause__) if error.__cause__ is not None else ''}"
