@@ -48,12 +48,12 @@ def _check_engines(spec: CompilerSpec, compiler: Compiler, checks: Checks, suppl
         checks.skip((*BUILT, "errors are ours"), unable)
         return
     profile = STATIC if spec.profiled == "static" else PROFILE
-    bench = _Bench(compiler, ToyNetwork(supplies.root), profile, supplies.root / "engines" / spec.name)
+    bench = _Bench(compiler, ToyNetwork(supplies.root), profile, supplies.folder("engine"))
     if checks.run(BUILT[0], partial(_check_builds, bench)):
         checks.run(BUILT[1], partial(_check_agrees, bench))
         checks.run(BUILT[2], partial(_check_inputs, bench))
         checks.run(BUILT[3], partial(_check_close, bench))
-    checks.run("errors are ours", partial(_check_errors, bench, supplies.root / "torn-engine"))
+    checks.run("errors are ours", partial(_check_errors, bench, supplies.folder("torn-engine")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,6 @@ def _check_key(compiler: Compiler) -> bool:
 
 
 def _check_builds(bench: _Bench) -> bool:
-    bench.folder.mkdir(parents=True, exist_ok=True)
     target = bench.compiler.target(DEVICE)
     bench.compiler.build(bench.network, bench.profile, target, bench.folder, lambda _phase, _share: None)
     if not any(bench.folder.iterdir()):
@@ -148,6 +147,5 @@ def _check_close(bench: _Bench) -> None:
 
 
 def _check_errors(bench: _Bench, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     work = partial(bench.compiler.open, folder, bench.network, bench.profile, DEVICE)
     raises_ours(work, "an empty folder in the place of an engine")

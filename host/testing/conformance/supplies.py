@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,6 +53,10 @@ class Supplies:
         if self._root is None:
             self._root = Path(self._closers.enter_context(TemporaryDirectory(prefix="stretto-kit-")))
         return self._root
+
+    def folder(self, word: str) -> Path:
+        """Make an empty folder with that word in its name."""
+        return Path(mkdtemp(prefix=f"{word}-", dir=self.root))
 
     @property
     def host(self) -> Host:
