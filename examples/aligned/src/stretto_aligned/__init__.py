@@ -57,7 +57,7 @@ def build(name: str, settings: Settings, config: Mapping[str, Any]) -> Scheduler
     """Make the scheduler over the model's own `config`; raises WeightsError for one that diffusers refuses."""
     from diffusers import DPMSolverMultistepScheduler
 
-    class Aligned(DPMSolverMultistepScheduler):
+    class Aligned(DPMSolverMultistepScheduler):  # type: ignore[misc]  # diffusers ships no types
         def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
             levels = self.alphas_cumprod.double().numpy()
             super().set_timesteps(

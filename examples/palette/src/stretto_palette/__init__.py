@@ -50,10 +50,11 @@ def palette(image: Image, most: int, side_px: int) -> list[Colour]:
 
     seen = image.convert("RGBA")
     seen.thumbnail((side_px, side_px))
-    opaque = [pixel[:3] for pixel in zip(*[iter(seen.tobytes())] * 4, strict=True) if pixel[3]]
+    data = seen.tobytes()
+    opaque = [data[at : at + 3] for at in range(0, len(data), 4) if data[at + 3]]
     if not opaque:
         return []
-    strip = Pictures.frombytes("RGB", (len(opaque), 1), bytes(value for pixel in opaque for value in pixel))
+    strip = Pictures.frombytes("RGB", (len(opaque), 1), b"".join(opaque))
     cut = strip.quantize(most, Pictures.Quantize.MEDIANCUT).convert("RGB")
     counts = sorted(cut.getcolors(MOST) or (), reverse=True)
     return [
@@ -121,7 +122,8 @@ def command(side_px: int) -> click.Command:
         except (OSError, UnidentifiedImageError) as error:
             raise click.ClickException(f"{file} is no picture that can be read: {error}") from error
         for colour in found:
-            block = click.style("    ", bg=tuple(bytes.fromhex(colour.rgb[1:])))
+            red, green, blue = bytes.fromhex(colour.rgb[1:])
+            block = click.style("    ", bg=(red, green, blue))
             click.echo(f"{block} {colour.rgb} {colour.share:6.1%}")
 
     return show
