@@ -1,0 +1,115 @@
+"""`stretto plugins install --isolated` and what the other commands then say of the plugin."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stretto.api.cli.main import run
+
+CODE = """
+import os
+import signal
+from dataclasses import dataclass
+
+from stretto.host import UpscalerSpec, hookimpl
+
+
+@dataclass(frozen=True)
+class Settings:
+    shade: int = 3
+
+
+class Mean:
+    def upscale(self, image, amount):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@hookimpl
+def register_upscalers(host):
+    assert host.plugin_settings("mean", Settings).shade < 9
+    return [UpscalerSpec(name="mean", build=lambda device: Mean())]
+"""
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the plugin's wheel, and go to where there is nothing else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path / "data"))
+    info, path = "stretto_mean-1.2.dist-info", tmp_path / "stretto_mean-1.2-py3-none-any.whl"
+    files = {
+        "mean.py": CODE,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: stretto-mean\nVersion: 1.2\nRequires-Dist: stretto\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[stretto]\nmean = mean\n",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD")))
+    return path
+
+
+def _row(capsys: pytest.CaptureFixture[str]) -> dict[str, Any] | None:
+    capsys.readouterr()
+    assert run(["plugins", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    return rows.get("mean")
+
+
+def test_from_installing_to_removing(wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, environments = tmp_path / "data" / "plugins.toml", tmp_path / "data" / "environments"
+    assert run(["plugins", "install", str(wheel), "--isolated", "--", "--no-index"]) == 0
+    (folder,) = environments.iterdir()
+    said = capsys.readouterr().out
+    assert f"stretto-mean 1.2 is in {folder}, and on in {file}" in said
+    assert file.read_text() == "[plugins.mean]\nisolated = true\n"
+
+    row = _row(capsys)
+    assert row is not None
+    assert (row["origin"], row["status"], row["version"]) == ("isolated stretto-mean", "on", "1.2")
+    assert row["offers"] == {"upscalers": ["mean"]}
+
+    assert run(["plugins", "show", "mean", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["settings"]["properties"]) == ["shade"]
+
+    drawing = [
+        "invoke",
+        "x",
+        "--set",
+        "num_inference_steps=1",
+        "--set",
+        "upscale=mean",
+        "--set",
+        "outscale=2",
+    ]
+    assert run(drawing) != 0
+    assert (
+        "PluginError: the plugin 'mean' was ended by SIGKILL in upscale; the next call starts its process anew"
+        in capsys.readouterr().err
+    )
+
+    file.write_text("[plugins.mean]\nisolated = true\nshade = 9\n")
+    row = _row(capsys)
+    assert row is not None
+    assert row["status"] == "broken"
+    assert "the plugin 'mean' raised in its start: AssertionError" in row["reason"]
+
+    assert run(["plugins", "remove", "mean"]) == 0
+    assert _row(capsys) is None
+    assert list(environments.iterdir()) == []
+
+
+def test_what_pip_cannot_install_is_said_and_nothing_is_changed(
+    wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plugins", "install", "not-there", "--isolated", "--", "--no-index"]) != 0
+    said = capsys.readouterr().err
+    assert "PluginError: pip could not install 'not-there' (exit code 1):" in said
+    assert "No matching distribution found for not-there" in said
+    assert not (tmp_path / "data" / "plugins.toml").exists()
+    assert list((tmp_path / "data" / "environments").iterdir()) == []
