@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from ..contracts.plan import Plan, UpscaleStage
@@ -58,7 +59,7 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
     offer = offer_of(weights, host)
     draft = Draft(request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer)
     draft.notes += request.notes
-    return _resolved(draft, draw)
+    return replace(_resolved(draft, draw), plugins=request.plugins)
 
 
 def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
@@ -119,7 +120,6 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         iterations=request.iterations,
         tile=request.tile,
         noise_offset=request.noise_offset,
-        plugins=request.plugins,
         notes=tuple(draft.notes),
     )
 
