@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..contracts.costs import Spent
 
 __all__ = ["Ledger"]
 
 Note = Callable[[str, str, str | None], None]
+_Sum = tuple[int, float, int, int]  # calls, seconds, failures, overruns
+_NOTHING: _Sum = (0, 0.0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -35,16 +37,21 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: dict[tuple[str, str], _Row] = {}
-        self._taken: dict[str, dict[tuple[str, str], Spent]] = {}
+        self._taken: dict[str, dict[tuple[str, str], _Sum]] = {}
         self.heard: Note = _unheard
 
     def take(self, taker: str = "") -> tuple[Spent, ...]:
         """Give what was spent since the last time that this taker asked."""
+        found = []
         with self._lock:
-            now = {key: _spent(key, row) for key, row in self._rows.items()}
-            before, self._taken[taker] = self._taken.get(taker, {}), now
-        grown = (_grown(one, before.get(key)) for key, one in now.items())
-        return tuple(one for one in grown if one.calls or one.failures or one.overruns or one.seconds)
+            taken = self._taken.setdefault(taker, {})
+            for key, row in self._rows.items():
+                before = taken.get(key, _NOTHING)
+                now = row.calls, row.seconds, row.failures, row.overruns
+                if now != before:
+                    taken[key] = now
+                    found.append(_grown(key, now, before, row.last))
+        return tuple(found)
 
     def charge(
         self, plugin: str, hook: str, seconds: float, *, calls: int = 1, failed: str | None = ""
@@ -76,27 +83,14 @@ def _unheard(_plugin: str, _hook: str, _failed: str | None) -> None:
     """Do nothing: nobody minds the plugins."""
 
 
-def _spent(key: tuple[str, str], row: _Row) -> Spent:
+def _grown(key: tuple[str, str], now: _Sum, before: _Sum, last: str) -> Spent:
+    failures = now[2] - before[2]
     return Spent(
         plugin=key[0],
         hook=key[1],
-        calls=row.calls,
-        seconds=row.seconds,
-        failures=row.failures,
-        overruns=row.overruns,
-        last=row.last,
-    )
-
-
-def _grown(now: Spent, before: Spent | None) -> Spent:
-    if before is None:
-        return now
-    failures = now.failures - before.failures
-    return replace(
-        now,
-        calls=now.calls - before.calls,
-        seconds=now.seconds - before.seconds,
+        calls=now[0] - before[0],
+        seconds=round(now[1] - before[1], 7),
         failures=failures,
-        overruns=now.overruns - before.overruns,
-        last=now.last if failures else "",
+        overruns=now[3] - before[3],
+        last=last if failures else "",
     )

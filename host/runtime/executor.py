@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..contracts.costs import Spent
 from ..contracts.events import Finished
 from ..contracts.protocols import Frame
 from ..errors import EngineError, OutOfMemoryError, StrettoError
@@ -21,12 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["conduct", "execute", "failure"]
 
-_RECORD = "record"  # who takes from the ledger
-
 
 def conduct(board: Board, bench: JobBench) -> Finished:
     """Do the bench's job from its plan to its pictures; raises what a step raises."""
-    board.ledger.take(_RECORD)
+    earlier = board.ledger.take()  # told with this job, and not of it
     try:
         frame = execute(board, bench)
         bench.identify()
@@ -38,8 +35,8 @@ def conduct(board: Board, bench: JobBench) -> Finished:
     finally:
         for line in board.calls.watch.said():
             bench.note(line)
-        bench.plan = replace(bench.plan, costs=_rounded(board.ledger.take(_RECORD)))
-        bench.publish(bench.meter.measured(bench.job, board.ledger.take(), bench.plan))
+        bench.plan = replace(bench.plan, costs=board.ledger.take())
+        bench.publish(bench.meter.measured(bench.job, (*earlier, *bench.plan.costs), bench.plan))
     done = Finished(
         job=bench.job,
         images=frame.files,
@@ -96,8 +93,3 @@ def _words(error: Exception) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - a plugin's own kind of error
         return reason(error)
-
-
-def _rounded(spent: tuple[Spent, ...]) -> tuple[Spent, ...]:
-    """Give what is recorded, in whole microseconds."""
-    return tuple(replace(one, seconds=round(one.seconds, 6)) for one in spent)
