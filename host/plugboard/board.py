@@ -118,10 +118,7 @@ class Board:
             return replace(row, status="broken", reason=self._broken[index])
         if one.off is not None:
             return replace(row, status="off", reason=one.off)
-        offers = {
-            kind: tuple(name for name in registry.names() if registry.owner(name) == one.name)
-            for kind, registry in self._registries.items()
-        }
+        offers = {kind: registry.of(one.name) for kind, registry in self._registries.items()}
         return replace(row, offers={kind: names for kind, names in offers.items() if names}, reason=one.note)
 
     def registry(self, kind: str) -> Registry[Any]:
@@ -212,7 +209,9 @@ class Board:
 
     def at_work(self) -> list[Found]:
         """Give what was found of the plugins that are on."""
-        return [one for one in self._found if self._plugins.get(one.name) is one.plugin]
+        return [
+            one for one in self._found if one.plugin is not None and self._plugins.get(one.name) is one.plugin
+        ]
 
     def close(self) -> None:
         """Tell every plugin that was started that the host stops, and let go of them all; idempotent."""
@@ -235,6 +234,8 @@ class Board:
     def _call(self, name: str, hook: str, **arguments: Any) -> list[Any]:
         """Call a hook of one plugin; an empty list where it has none."""
         plugin = self._plugins[name]
+        if not any(one.plugin is plugin for one in getattr(self._manager.hook, hook).get_hookimpls()):
+            return []
         others = [other for other in self._manager.get_plugins() if other is not plugin]
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
@@ -368,7 +369,7 @@ class Board:
             self._switches.plugin_settings(name, settings)
 
     def _check_required(self) -> None:
-        for row in self.rows():
+        for row in self.rows() if self._switches.require else ():
             if row.name in self._switches.require and row.status != "on" and row.name not in self._plugins:
                 raise PluginError(
                     f"{self._switches.source} requires the plugin '{row.name}', which is {row.status}: {row.reason}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pluggy
 
 from ..hookspecs import PROJECT, HostSpecs
-from ..promise import DECLARATION, STRETTO_API
+from ..promise import DECLARATION, STRETTO_API, USUAL_RANGE
 from .culprit import reason
 
 __all__ = ["HEAVY", "api_fault", "declared_api", "import_fault", "signature_fault"]
@@ -88,7 +88,7 @@ def api_fault(plugin: object) -> str | None:
 
 
 def _range_fault(declared: object) -> str | None:
-    if declared is None:
+    if declared is None or declared == USUAL_RANGE:
         return None
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -126,7 +126,7 @@ def _written_api(source: Path) -> object:
 def signature_fault(manager: pluggy.PluginManager, plugin: object) -> str | None:
     """Say which hook of a plugin asks for an argument that the host does not give."""
     for name in dir(plugin):
-        if manager.parse_hookimpl_opts(plugin, name) is None or not hasattr(HostSpecs, name):
+        if not hasattr(HostSpecs, name) or manager.parse_hookimpl_opts(plugin, name) is None:
             continue
         given = _arguments(getattr(HostSpecs(), name))
         unknown = [argument for argument in _arguments(getattr(plugin, name)) if argument not in given]

@@ -193,12 +193,12 @@ def _installed() -> Iterator[Candidate]:
     for entry in sorted(
         importlib.metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)
     ):
-        package = f"package {entry.dist.name}" if entry.dist else "a package"
-        version = entry.dist.version if entry.dist else ""
+        about = entry.dist.metadata if entry.dist else None  # parsed anew at each look
+        named, version = (str(about["Name"]), str(about["Version"])) if about else ("", "")
+        package = f"package {named}" if named else "a package"
         found = Found(
             name=entry.name, origin=package, version=version, rank=1, place=entry.value, stamp=version
         )
-        named = entry.dist.name if entry.dist else ""
         yield Candidate(found, partial(_loaded_entry, entry), named, partial(_source_of, entry))
 
 

@@ -110,6 +110,10 @@ class Registry(Generic[S]):
         """Say which plugin offers that name or alias; raises NotFoundError with the nearest name."""
         return self._owners[self.get(name).name]
 
+    def of(self, owner: str) -> tuple[str, ...]:
+        """Give the names of what the plugin `owner` offers, aliases excluded."""
+        return tuple(name for name in self._specs if self._owners[name] == owner)
+
     def names(self) -> tuple[str, ...]:
         """Give all names, aliases excluded."""
         return tuple(self._specs)

@@ -10,7 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from stretto.host import STRETTO_API
+from stretto.host.promise import USUAL_RANGE
 
 CHANGELOG = """
 ## [0.3.0] - unreleased
@@ -381,3 +383,11 @@ def test_every_protocol_is_made_by_one_side(keeper: ModuleType) -> None:
     assert {name for name, one in protocols.items() if one["made_by"] == "host"} == {
         "Bench", "Call", "Console", "HostView", "Network",
     }  # fmt: skip
+
+
+def test_the_usual_range_fits_this_version_and_no_other_first_number() -> None:
+    first = int(STRETTO_API.split(".")[0])
+    usual = SpecifierSet(USUAL_RANGE)
+    assert STRETTO_API in usual
+    assert f"{first}.99" in usual
+    assert f"{first + 1}.0" not in usual
