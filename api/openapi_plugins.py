@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from functools import partial
 from typing import Any
 
 from stretto.host.contracts.routes import RouteSpec
@@ -56,7 +57,7 @@ def _owners(offers: Offers) -> tuple[str, ...]:
 
 
 def _operation(owner: str, spec: RouteSpec, template: str, shapes: dict[Any, Shape]) -> dict[str, Any]:
-    words = inspect.getdoc(spec.handle) if hasattr(spec.handle, "__name__") else None
+    words = _words(spec.handle)
     access = access_of(spec)
     made: dict[str, Any] = {
         "operationId": _word(f"{owner}.{spec.name}"),
@@ -79,6 +80,12 @@ def _operation(owner: str, spec: RouteSpec, template: str, shapes: dict[Any, Sha
     route = Route(spec.method, spec.path, _nothing, access)
     made["responses"] = {"200": _answer(spec, shapes), **responses_of(route), "default": OTHERWISE}
     return made
+
+
+def _words(handle: Any) -> str | None:
+    while isinstance(handle, partial):
+        handle = handle.func
+    return inspect.getdoc(handle)
 
 
 def _nothing(_call: Call) -> Reply:

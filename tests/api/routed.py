@@ -3,6 +3,7 @@
 HEAD = '''
 """A plugin under test."""
 import time
+from functools import partial
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
@@ -66,6 +67,7 @@ def dot(call):
 
 
 def whoami(call):
+    """Say who asks."""
     return Answer(value=[call.user, call.admin, call.header("X-Word"), call.host.version, call.query, call.body])
 
 
@@ -99,7 +101,7 @@ def register_routes(host):
         RouteSpec(name="draw", method="POST", path="/api/palette", handle=draw, body=Draft, answer=dict[str, Any]),
         RouteSpec(name="dot", method="GET", path="/api/palette/dot.png", handle=dot, needs="anybody",
                   answer="image/png"),
-        RouteSpec(name="whoami", method="GET", path="/api/palette/who/am/i", handle=whoami),
+        RouteSpec(name="whoami", method="GET", path="/api/palette/who/am/i", handle=partial(whoami)),
         RouteSpec(name="open", method="POST", path="/api/palette/open", handle=draw, body=Draft, needs="anybody"),
         RouteSpec(name="secret", method="DELETE", path="/api/palette/<picture>", handle=dot, needs="admin",
                   answer="image/png"),

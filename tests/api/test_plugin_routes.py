@@ -208,6 +208,7 @@ def test_the_document_has_these_routes(palette: Still) -> None:
         ["palette"],
     )
     assert call["description"] == "Give the colours of a picture.\n\nThe most frequent come first."
+    assert document["paths"]["/api/palette/who/am/i"]["get"]["description"] == "Say who asks."
     parameters = {one["name"]: one for one in call["parameters"]}
     assert parameters.keys() == {"picture", "size", "order", "tag"}
     assert parameters["size"]["schema"] == {"type": "integer", "default": 3, "minimum": 1, "maximum": 8}
