@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from stretto.host.contracts.ports import JobStatus
-from stretto.host.plugboard.board import PluginRow
 
 from .compilers import COMPILERS
 from .download_rows import CANCELED, COMPLETE, ERROR, QUEUED, RUNNING
@@ -11,8 +10,9 @@ from .envelope import MEDIA_TYPE
 from .include import Relation
 from .json_schema import NULL, NUMBER, TEXT, WHOLE, Shape, either, listed, ref, thing
 from .model_objects import MODEL
-from .openapi_plan import of_dataclass, plan_schemas
+from .openapi_plan import plan_schemas
 from .people import USER
+from .plugin_shapes import plugin_schemas
 
 __all__ = ["answer_of", "answer_schemas"]
 
@@ -219,7 +219,7 @@ def answer_schemas() -> dict[str, Shape]:
         "LogLine": LOG_LINE,
         "Engine": ENGINE,
         "ModelStatus": MODEL_STATUS,
-        "Plugin": of_dataclass(PluginRow, "Plugin")["Plugin"],
+        **plugin_schemas(),
     }
     for root in (MODEL, USER):
         _add_object(made, root)
@@ -252,6 +252,8 @@ FOLDERS: Shape = {"type": "object", "additionalProperties": ref("Folder")}
 DATA: dict[tuple[str, str], Shape] = {
     ("GET", "/api"): ref("Status"),
     ("GET", "/api/plugins"): listed(ref("Plugin")),
+    ("GET", "/api/plugins/<name>"): ref("PluginWhole"),
+    ("PATCH", "/api/plugins/<name>"): ref("PluginWhole"),
     ("GET", "/healthz"): thing("*", status={"const": "ok"}),
     ("GET", "/readyz"): thing("*", status={"const": "ready"}, queued=COUNT),
     ("POST", "/api/invoke"): ref("Invocation"),

@@ -159,6 +159,7 @@ BODIES = {
     ),
     ("POST", "/api/models"): ref("ModelForm"),
     ("PATCH", "/api/models/<name>"): ref("ModelForm"),
+    ("PATCH", "/api/plugins/<name>"): ref("PluginForm"),
     ("POST", "/api/users"): ref("UserForm"),
     ("PATCH", "/api/users/<username>"): ref("UserForm"),
     ("POST", "/api/users/<username>"): ref("UserForm"),

@@ -22,6 +22,7 @@ OWN: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/login"): (401, 429, 503),
     ("POST", "/api/models"): (409,),
     ("PATCH", "/api/models/<name>"): (409,),
+    ("PATCH", "/api/plugins/<name>"): (409,),
     ("POST", "/api/invoke"): (404, 422, 429, 501),
     ("POST", "/api/plan"): (404, 501),
     ("POST", "/api/models/<name>/tensorrt/<network>"): (429, 501),

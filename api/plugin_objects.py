@@ -23,9 +23,9 @@ def plugin_row(row: PluginRow) -> dict[str, Any]:
         "name": row.name,
         "version": row.version,
         "origin": row.origin,
+        "offers": {kind: list(names) for kind, names in row.offers.items()},
         "status": row.status,
         "reason": row.reason,
-        "offers": {kind: list(names) for kind, names in row.offers.items()},
     }
 
 
@@ -38,8 +38,11 @@ def row_of(host: Host, row: PluginRow) -> dict[str, Any]:
     return made
 
 
-def plugin_object(host: Host, name: str, *, values: bool) -> dict[str, Any]:
-    """Give all about one plugin, with the `values` of its settings or without; NotFoundError with the nearest name."""
+def plugin_object(host: Host, name: str, *, whole: bool) -> dict[str, Any]:
+    """Give all about one plugin; values and places only if it is to be the `whole`.
+
+    Raises NotFoundError with the nearest name.
+    """
     rows = host.plugins()
     board = host.board
     found = board.found(name)
@@ -49,11 +52,11 @@ def plugin_object(host: Host, name: str, *, values: bool) -> dict[str, Any]:
     declared = None if plugin is None else declared_api(plugin)
     return {
         **row_of(host, row),
-        "values": _values(board, name, table) if values else None,
+        "values": _values(board, name, table) if whole else None,
         "order": _place(host.fittings.switches.order, name),
         "hooks": [] if plugin is None else list(board.hooks(name)),
         "requires_api": None if declared is None else str(declared),
-        "place": str(getattr(plugin, "__file__", None) or found.place) or None,
+        "place": (str(getattr(plugin, "__file__", None) or found.place) or None) if whole else None,
         "costs": [_cost(asdict(one)) for one in read_totals(host.folders.root, name)],
     }
 

@@ -60,7 +60,7 @@ def show_command(place: Place, *, name: str, as_json: bool) -> None:
     from ..plugin_objects import plugin_object
 
     with closing(Host.open(place.folders, Settings(), plugins_file=place.plugins_file)) as host:
-        shown = plugin_object(host, name, values=True)
+        shown = plugin_object(host, name, whole=True)
     click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(_page(shown)))
 
 

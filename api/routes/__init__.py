@@ -17,6 +17,7 @@ from . import (
     logs,
     metrics,
     models,
+    plugins,
     reference,
     settings,
     system,
@@ -28,6 +29,7 @@ __all__ = ["ROUTES"]
 
 ROUTES = (
     *system.ROUTES,
+    *plugins.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *login.ROUTES,

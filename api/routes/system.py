@@ -1,4 +1,4 @@
-"""How the host is, and which plugins it has."""
+"""How the host is."""
 
 from __future__ import annotations
 
@@ -36,21 +36,4 @@ def show_status(call: Call) -> Reply:
     )
 
 
-def list_plugins(call: Call) -> Reply:
-    """Give one row a plugin, those that are off or broken too, with the reason."""
-    return Data(
-        [
-            {
-                "name": row.name,
-                "version": row.version,
-                "origin": row.origin,
-                "offers": {kind: list(names) for kind, names in row.offers.items()},
-                "status": row.status,
-                "reason": row.reason,
-            }
-            for row in call.services.host.plugins()
-        ]
-    )
-
-
-ROUTES = (Route("GET", "/api", show_status), Route("GET", "/api/plugins", list_plugins))
+ROUTES = (Route("GET", "/api", show_status),)

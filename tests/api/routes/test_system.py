@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 
 def test_the_hosts_state(still):
     found = still.client.get("/api").data
@@ -25,14 +23,3 @@ def test_every_compiler_says_whether_it_works_here_and_why_not(still):
         assert row["available"] == (row["reason"] is None)
     (full,) = [row for row in rows if row["name"] == "tensorrt"]
     assert "stretto[tensorrt]" in full["reason"] or "NVIDIA GPU" in full["reason"] or full["available"]
-
-
-def test_plugins_are_rows(still):
-    rows = still.client.get("/api/plugins").data
-    assert {"schedulers", "vaes", "resamplers"} <= {row["name"] for row in rows}
-    for row in rows:
-        assert list(row) == ["name", "version", "origin", "offers", "status", "reason"]
-    (schedulers,) = [row for row in rows if row["name"] == "schedulers"]
-    assert schedulers["status"] == "on"
-    assert len(schedulers["offers"]["schedulers"]) == 14
-    assert json.dumps(rows)

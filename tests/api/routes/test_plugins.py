@@ -1,0 +1,262 @@
+"""Plugins over HTTP: shown, and switched on a server that runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..client import QUICK, Process, Signed, Still
+
+MINE = """
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from annotated_types import Ge
+from stretto.host import UpscalerSpec, hookimpl
+REQUIRES_STRETTO_API = ">=1.0,<2"
+__version__ = "2.5"
+@dataclass(frozen=True)
+class Settings:
+    tile: Annotated[int, Ge(16)] = 64
+    mode: Literal["soft", "hard"] = "soft"
+    secret: str = ""
+@dataclass(frozen=True)
+class Parameters:
+    amount: float = 0.5
+@hookimpl
+def register_upscalers(host):
+    tile = host.plugin_settings("mine", Settings).tile
+    return [UpscalerSpec(name=f"mine-{tile}", build=lambda device: None)]
+@hookimpl
+def observe(event):
+    pass
+"""
+OTHER = """
+from stretto.host import UpscalerSpec, hookimpl
+@hookimpl
+def register_upscalers(host):
+    return [UpscalerSpec(name="mine-64", build=lambda device: None)]
+"""
+FILE = """# plugins of these tests
+[host]
+autoload = false  # no packages
+paths = ["mine.py", "other.py", "bad.py"]
+disable = ["other"]
+require = ["starter"]
+
+[plugins.mine]
+secret = "hush"  # not for users
+"""
+
+
+@pytest.fixture
+def plugins_file(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "other.py").write_text(OTHER)
+    (tmp_path / "bad.py").write_text("1 / 0\n")
+    file = tmp_path / "plugins.toml"
+    file.write_text(FILE)
+    yield file
+    for name in ("mine", "other"):
+        sys.modules.pop(f"stretto_plugin_{name}", None)
+
+
+CLASH = (
+    "the plugins 'mine' (file {folder}/mine.py) and 'other' (file {folder}/other.py) both offer the upscaler "
+    "'mine-64'; disable the one that you do not want first (nothing was changed)"
+)
+
+
+def row(still: Still, name: str) -> dict[str, Any]:
+    return next(one for one in still.client.get("/api/plugins").data if one["name"] == name)
+
+
+def change(still: Still, name: str, body: object) -> Any:
+    return still.client.call("PATCH", f"/api/plugins/{name}", body)
+
+
+def test_rows_have_schemas_and_one_plugin_is_shown_whole(still: Still) -> None:
+    rows = still.client.get("/api/plugins").data
+    assert {"schedulers", "vaes", "resamplers"} <= {one["name"] for one in rows}
+    keys = ["name", "version", "origin", "offers", "status", "reason", "settings", "parameters"]
+    assert {tuple(one) for one in rows} == {tuple(keys)}
+    assert len(row(still, "schedulers")["offers"]["schedulers"]) == 14
+    mine = row(still, "mine")
+    assert (mine["status"], mine["version"], mine["offers"]) == ("on", "2.5", {"upscalers": ["mine-64"]})
+    assert mine["settings"]["properties"]["tile"] == {
+        "default": 64,
+        "minimum": 16,
+        "title": "Tile",
+        "type": "integer",
+    }
+    assert mine["parameters"]["properties"]["amount"]["default"] == 0.5
+    assert row(still, "vaes")["settings"] is None
+    whole = still.client.get("/api/plugins/mine").data
+    assert {key: whole[key] for key in mine} == mine
+    assert whole["values"] == {"tile": 64, "mode": "soft", "secret": "hush"}
+    assert (whole["hooks"], whole["requires_api"]) == (["register_upscalers", "observe"], ">=1.0,<2")
+    assert whole["place"].endswith("/mine.py")
+    assert still.client.get("/api/plugins/bad").data["reason"] == "ZeroDivisionError: division by zero"
+    missing = still.client.get("/api/plugins/mien")
+    assert (missing.status, missing.details) == (404, ["there is no plugin 'mien'; did you mean 'mine'?"])
+
+
+def test_users_see_no_values_and_change_nothing(signed: Signed, plugins_file: Path) -> None:
+    seen = signed.ann.get("/api/plugins/mine").data
+    assert (seen["values"], seen["place"]) == (None, None)
+    assert "hush" not in json.dumps(seen)
+    refused = signed.ann.call("PATCH", "/api/plugins/mine", {"enabled": False})
+    assert refused.status == 403
+    assert plugins_file.read_text() == FILE
+    assert signed.admin.get("/api/plugins/mine").data["values"]["secret"] == "hush"
+    assert signed.admin.call("PATCH", "/api/plugins/mine", {"enabled": False}).data["status"] == "off"
+
+
+def test_a_plugin_is_switched_set_and_ordered_at_once(still: Still, plugins_file: Path) -> None:
+    changed = change(still, "mine", {"settings": {"tile": 128, "secret": None}, "order": 0}).data
+    assert (changed["offers"], changed["order"]) == ({"upscalers": ["mine-128"]}, 0)
+    assert changed["values"] == {"tile": 128, "mode": "soft", "secret": ""}
+    assert "mine-128" in still.host.offers("upscalers")
+    assert tomllib.loads(plugins_file.read_text())["plugins"] == {"mine": {"tile": 128}}
+    assert change(still, "vaes", {"order": 5}).data["order"] == 1
+    off = change(still, "mine", {"enabled": False, "order": None}).data
+    assert (off["status"], off["offers"], off["order"], off["hooks"]) == ("off", {}, None, [])
+    assert off["reason"] == f"disabled by [host] disable in {plugins_file}"
+    on = change(still, "other", {"enabled": True}).data
+    assert on["offers"] == {"upscalers": ["mine-64"]}
+    text = plugins_file.read_text()
+    assert text.startswith("# plugins of these tests\n[host]\nautoload = false  # no packages\n")
+    assert tomllib.loads(text)["host"]["disable"] == ["mine"]
+    assert tomllib.loads(text)["host"]["order"] == ["vaes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "detail"),
+    [
+        ("mien", {"enabled": True}, 404, "there is no plugin 'mien'; did you mean 'mine'?"),
+        ("mine", {"enabld": True}, 400, "enabld: is not known; did you mean 'enabled'?"),
+        ("mine", {"enabled": "yes"}, 400, "enabled: must be true or false, not 'yes'"),
+        ("mine", {"order": -1}, 400, "order: must be a whole number from 0, or null, not -1"),
+        ("mine", {"order": True}, 400, "order: must be a whole number from 0, or null, not True"),
+        ("mine", {"settings": []}, 400, "settings: must be an object, not []"),
+        (
+            "mine",
+            {"settings": {"tile": {}}},
+            400,
+            "settings.tile: must be true or false, a number, text, a list of these, or null",
+        ),
+        (
+            "mine",
+            {"settings": {"tyle": 3}},
+            400,
+            "settings: {file}: [plugins.mine] has no key 'tyle'; did you mean 'tile'?",
+        ),
+        (
+            "mine",
+            {"settings": {"tile": 3}},
+            400,
+            "settings: {file}: [plugins.mine] tile must be at least 16, not 3",
+        ),
+        (
+            "vaes",
+            {"settings": {"tile": 3}},
+            400,
+            "settings: {file}: [plugins.vaes] is set, and the plugin 'vaes' takes no settings",
+        ),
+        (
+            "starter",
+            {"enabled": False},
+            409,
+            "{file} requires the plugin 'starter'; take it out of `require` there, and then disable it",
+        ),
+        (
+            "other",
+            {"enabled": True},
+            409,
+            CLASH,
+        ),
+        (
+            "bad",
+            {"enabled": True},
+            409,
+            "the plugin 'bad' cannot be on: it is broken, ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_and_all_is_as_before(
+    still: Still, plugins_file: Path, name: str, body: object, status: int, detail: str
+) -> None:
+    board = still.host.board
+    answer = change(still, name, body)
+    assert answer.status == status
+    assert answer.details == [detail.format(file=plugins_file, folder=plugins_file.parent)]
+    assert plugins_file.read_text() == FILE
+    assert still.host.board is board
+
+
+def test_what_is_wrong_is_told_all_at_once(still: Still) -> None:
+    answer = change(still, "mine", {"enabled": 1, "order": "first", "x": 0})
+    assert len(answer.details) == 3
+
+
+# a server of its own, with jobs in its queue
+
+DULL = """
+from dataclasses import replace
+from stretto.host import SchedulerSpec, hookimpl
+@hookimpl
+def register_schedulers(host):
+    def build(config):
+        from diffusers import DDIMScheduler
+        return DDIMScheduler.from_config(config)
+    return [SchedulerSpec(name="dull", build=build)]
+@hookimpl(wrapper=True)
+def build_plan(request):
+    plan = yield
+    return plan.with_note("dull was here")
+"""
+
+
+class Plugged(Process):
+    """A server with plugins in its folder."""
+
+    def start(self) -> None:
+        self.root.joinpath("dull.py").write_text(DULL)
+        super().start()
+
+
+def test_jobs_that_wait_keep_their_plans_while_a_plugin_is_switched(tmp_path: Path) -> None:
+    server = Plugged(tmp_path, ("--verbose",))
+    server.start()
+    client = server.client
+    try:
+        file = tmp_path / "plugins.toml"
+        file.write_text('[host]\nautoload = false\npaths = ["dull.py"]\n')  # as somebody would by hand
+        slow = {**QUICK, "num_inference_steps": 12, "width": 256, "height": 256}
+        first = client.post("/api/invoke", slow).data["uuid"]
+        client.wait(first, "processing", "completed")
+        kept = client.post("/api/invoke", QUICK).data["uuid"]
+        lost = client.post("/api/invoke", {**QUICK, "scheduler": "dull"}).data["uuid"]
+        off = client.call("PATCH", "/api/plugins/dull", {"enabled": False})
+        assert off.data["status"] == "off"
+        last = client.post("/api/invoke", QUICK).data["uuid"]
+        refused = client.post("/api/invoke", {**QUICK, "scheduler": "dull"})
+        assert (refused.status, "'dull'" in refused.details[0]) == (400, True)
+        plans = {}
+        for uuid in (first, kept, last):
+            client.wait(uuid, "completed")
+            plans[uuid] = client.get(f"/api/invocation-history/{uuid}").data[0]["attributes"]["plan"]["resolved"]
+        assert "dull was here" in plans[first]["notes"]
+        assert "dull was here" in plans[kept]["notes"]
+        assert "dull was here" not in plans[last]["notes"]
+        failed = client.get(f"/api/invocation/{lost}").data
+        assert failed["status"] == "error"
+        assert "there is no scheduler 'dull'" in failed["message"]
+        assert 'disable = ["dull"]' in file.read_text()
+    finally:
+        server.stop()
