@@ -70,7 +70,7 @@ def test_stages_steps_plugins_and_engines_come_with_a_jobs_end(telemetry: Teleme
             job="a",
             stages=(StageTook(kind="Diffuse", seconds=2.0), StageTook(kind="RemoveBackground", seconds=0.5)),
             ticks=(TickTook(kind="Diffuse", seconds=0.25, count=4), TickTook(kind="Diffuse", seconds=1.0)),
-            plugins=(Spent(plugin="p", hook="run_step", calls=2, seconds=0.5, failures=1),),
+            plugins=(Spent(plugin="p", hook="run_step", calls=2, seconds=0.5, failures=1, overruns=3),),
             engine=EngineUse(compiler="onnxruntime", used=("unet", "vae_decoder"), missed=1),
         )
     )
@@ -82,6 +82,7 @@ def test_stages_steps_plugins_and_engines_come_with_a_jobs_end(telemetry: Teleme
     assert value(telemetry, "stretto_plugin_calls_total", **hook) == 2
     assert value(telemetry, "stretto_plugin_seconds_total", **hook) == 0.5
     assert value(telemetry, "stretto_plugin_failures_total", **hook) == 1
+    assert value(telemetry, "stretto_plugin_overruns_total", **hook) == 3
     assert value(telemetry, "stretto_engine_hits_total", compiler="onnxruntime", component="unet") == 1
     assert value(telemetry, "stretto_engine_misses_total", compiler="onnxruntime") == 1
 
