@@ -25,7 +25,7 @@ from .options import Place, place_options
 
 if TYPE_CHECKING:
     from stretto.host.contracts.plan import Plan
-    from stretto.host.contracts.routes import CommandSpec
+    from stretto.host.contracts.routes import CommandSpec, Console
     from stretto.host.runtime.host import Host
 
 __all__ = ["PlacedConsole", "PluginCommands", "blame", "find_commands", "open_command"]
@@ -72,7 +72,8 @@ def open_command(spec: CommandSpec, owner: str, ctx: click.Context) -> click.Com
         )
     console = PlacedConsole()
     _take_options(command, console, owner)
-    ctx.obj = console
+    promised: Console = console
+    ctx.obj = promised
     return command
 
 
