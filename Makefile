@@ -2,6 +2,7 @@
 # make serve  the JSON API                     make check   format, lint, types, borders, sizes
 # make gallery  every feature, drawn by the starter model
 # make fuzz   what schemathesis makes of the OpenAPI document, at length
+# make conformance  what every built-in plugin keeps of what its hooks promise
 # make bench  our service against a bare pipeline
 # make plugin-api  keeps what this version of the plugin API promises
 # make dev    what editors and static tools need
@@ -9,7 +10,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check networks fuzz bench dev docs plugin-api picture gallery clean
+.PHONY: help run serve test check networks fuzz conformance bench dev docs plugin-api picture gallery clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -83,6 +84,9 @@ $(WHEELS): $(TOOLS)
 # `make test` holds a short run of it; this one takes minutes and prints how many calls had which status.
 fuzz: $(TOOLS)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(TEST_ENV) $(BIN)/python -m pytest -q -p no:randomly tests/api/test_fuzz.py
+
+conformance: $(TOOLS)
+	@$(TEST_ENV) $(BIN)/python -W ignore -m tests.plugins.conformance_table
 
 bench: $(BASE)
 	@$(BIN)/python -m benchmarks

@@ -46,9 +46,12 @@ def check_plugin(
     plugin: Plugin,
     *,
     files: Mapping[str, Path] | None = None,
+    offers: bool = True,
     listener: Listener | None = None,
 ) -> Report:
     """Check as `assert_plugin_conforms` does, and give what was found; `listener` hears of each check.
+
+    Without `offers` it is checked alone, and not what it offers.
 
     Raises ConfigurationError for what is no plugin.
     """
@@ -58,7 +61,7 @@ def check_plugin(
             checks = Checks("plugin", subject.name, listener or Listener())
             on = _check_subject(subject, checks, supplies)
             report += checks.report()
-            for spec in _offers(subject, supplies.host) if on else ():
+            for spec in _offers(subject, supplies.host) if on and offers else ():
                 report += check_offer_of(spec, files=files, supplies=supplies, listener=listener)
     return report
 
