@@ -128,7 +128,7 @@ def _switched(
         return replace(found, error=_name_taken(found, taken[found.name]))
     if found.name in switches.disable:
         return replace(found, off=f"disabled by [host] disable in {switches.source}")
-    if found.rank == 1 and not switches.autoload:
+    if found.rank == 1 and not switches.autoload and not found.origin.startswith("isolated"):
         return replace(found, off=f"[host] autoload is false in {switches.source}")
     if found.name in off:
         return replace(found, off=off[found.name])

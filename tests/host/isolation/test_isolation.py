@@ -78,6 +78,16 @@ def test_a_wrong_table_is_a_row_that_says_so(rough_root: Path) -> None:
     assert row.reason.endswith("plugins.toml: [plugins.rough] has no key 'darknes'; did you mean 'darkness'?")
 
 
+def test_one_that_plugins_toml_names_is_on_without_autoload(rough_root: Path) -> None:
+    apart = isolation(rough_root, {"rough": {}})
+    tables = {"rough": {"isolated": True}}
+    view: Any = View(rough_root)
+    board = Board.open(Switches(autoload=False, tables=tables), view, built_ins=(), more=apart.candidates())
+    assert {row.name: row.status for row in board.rows()}["rough"] == "on"
+    board.close()
+    apart.close()
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
