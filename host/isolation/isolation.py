@@ -102,7 +102,7 @@ class Isolation:
             f"it has an environment of its own and is not on; put `isolated = true` into [plugins.{name}] of "
             f"{self._switches.source}, or take it away: stretto plugins remove {name}"
         )
-        return Candidate(_found(name, environment), partial(_refuse, why))
+        return Candidate(replace(_found(name, environment), off=why), partial(_refuse, why))
 
     def environments(self) -> tuple[Environment, ...]:
         """Give the environments that there are."""

@@ -126,6 +126,8 @@ def _switched(
     found = candidate.found
     if found.name in taken:
         return replace(found, error=_name_taken(found, taken[found.name]))
+    if found.off is not None:
+        return found
     if found.name in switches.disable:
         return replace(found, off=f"disabled by [host] disable in {switches.source}")
     if found.rank == 1 and not switches.autoload and not found.origin.startswith("isolated"):

@@ -119,7 +119,7 @@ def test_one_without_an_environment_says_how_to_make_it(tmp_path: Path) -> None:
 
 def test_an_environment_without_its_line_is_not_on(rough_root: Path) -> None:
     row = _rows(rough_root, {})["rough"]
-    assert row.status == "broken"
+    assert row.status == "off"
     assert row.reason is not None
     assert "put `isolated = true` into [plugins.rough] of plugins.toml" in row.reason
 
