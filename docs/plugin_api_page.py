@@ -45,9 +45,10 @@ KINDS = """
 KIT = """
 ## The kit
 
-`stretto.host.testing` is for tests: `assert_conforms(spec)` holds an offer to what its kind promises. With Stretto
-installed pytest has the fixtures `host`, `open_host`, `starter`, `tiny_sd15` and `tiny_sdxl`;
-[write a plugin](../howto/write-a-plugin.md) uses them.
+`stretto.host.testing` is for tests: `assert_conforms(spec)` holds an offer to what its kind promises, and with Stretto
+installed pytest has the fixtures `host`, `open_host`, `client`, `starter`, `tiny_sd15`, `tiny_sdxl` and more;
+[test a plugin](../howto/test-a-plugin.md) shows them. The kit may ask more of a plugin with each release, so it is no part
+of what the version promises: what it finds is worth mending, and nothing breaks by it.
 """
 GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "Offers": ("What `register_*` hooks return.", ("contracts.specs", "contracts.routes")),

@@ -339,23 +339,31 @@ def register_compilers(host):
 
 @dataclass(frozen=True)
 class Query:
+    """`word` is a kind of offers."""
+
     word: str = "schedulers"
 
 
 @dataclass(frozen=True)
 class Body:
+    """`prompt` is what to draw, in so many steps."""
+
     prompt: str
     num_inference_steps: int = 2
 
 
 @dataclass(frozen=True)
 class Told:
+    """The names, and who asked."""
+
     names: tuple[str, ...]
     user: str
 
 
 @dataclass(frozen=True)
 class Ticket:
+    """`uuid` is the invocation's."""
+
     uuid: str
 
 
