@@ -69,9 +69,14 @@ def _meant(plugin: str, place: Place) -> str:
 def _checked(plugin: str, time_limit_s: float) -> list[dict[str, Any]]:
     """Give the rows that the child wrote; one more says how it ended, if it did not end well."""
     command = [sys.executable, "-P", "-m", "stretto.api.plugin_checks", plugin]
-    with tempfile.TemporaryFile("w+b") as told, tempfile.TemporaryFile("w+b") as said:
+    with (
+        tempfile.TemporaryDirectory(prefix="stretto-check-") as folder,
+        tempfile.TemporaryFile("w+b") as told,
+        tempfile.TemporaryFile("w+b") as said,
+    ):
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [*command, str(told.fileno())],
+            env={**os.environ, "TMPDIR": folder},  # what it leaves when it is ended goes with this folder
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,

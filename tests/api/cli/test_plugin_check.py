@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -160,13 +161,17 @@ def test_a_crash_is_a_row_of_the_check_that_it_came_in(
     assert rows[-2]["outcome"] == "passed"
 
 
-def test_what_never_ends_is_ended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_never_ends_is_ended_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     Path("mine.py").write_text(FALLS.replace("FALL", "time.sleep(600)"))
     begun = time.monotonic()
     code, rows = check(capsys, "mine.py", "--time-limit", "6")
     assert time.monotonic() - begun < 30
     assert code == 1
     assert "it was not done after 6 s (--time-limit)" in rows[-1]["detail"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
 def test_routes_are_called_through_the_api(capsys: pytest.CaptureFixture[str]) -> None:
