@@ -23,7 +23,8 @@ from ..api.client import COMMAND, Process
 V1 = Path(__file__).parent / "v1"
 STARTER = Path(__file__).parents[2] / "plugins" / "starter" / "model"
 # of the files' names and bytes, in the order of the names
-CHECKSUMS = {"v1": "6ef2791a43ce789f26032eaf940072fa999474b6508ffb0b6469b2c45f595477"}
+CHECKSUMS = {"v1": "7979ed542205eed729f9352dec06a717a844c7070b8bb7684deb725c09076637"}
+PLUGINS = ("frozen_v1", "frozen_v1_api")
 OFFERED = {
     "models": ["frozen-model"],
     "schedulers": ["frozen-ddim"],
@@ -50,7 +51,7 @@ def test_what_is_frozen_was_not_edited(version: str) -> None:
 
 
 def test_it_has_every_hook_and_takes_only_what_is_public() -> None:
-    text = (V1 / "frozen_v1.py").read_text(encoding="utf-8")
+    text = "".join((V1 / f"{name}.py").read_text(encoding="utf-8") for name in PLUGINS)
     assert [name for name in OFFERED if f"def {KINDS[name].hook}(" not in text] == []
     since = {f"register_{name}" for name in KINDS} - {KINDS[name].hook for name in OFFERED}
     told = [name for name in vars(HostSpecs) if not name.startswith(("_", "register_")) and name not in since]
@@ -67,9 +68,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_installed_as_a_package_all_of_it_is_on(open_host: Callable[..., Host], model: Path) -> None:
     host = open_host(plugins=[V1], tables={"frozen_v1": {"model": str(model)}})
-    (row,) = [row for row in host.plugins() if row.name == "frozen_v1"]
-    assert (row.status, row.reason, row.version) == ("on", None, "1.0")
-    assert {kind: list(names) for kind, names in row.offers.items()} == OFFERED
+    rows = [row for row in host.plugins() if row.name in PLUGINS]
+    assert [(row.name, row.status, row.reason, row.version) for row in rows] == [
+        (name, "on", None, "1.0") for name in PLUGINS
+    ]
+    assert {kind: list(names) for row in rows for kind, names in row.offers.items()} == OFFERED
 
 
 # Not by the kit: that may ask more of new plugins than it did of this one.
@@ -102,7 +105,8 @@ def test_what_no_request_here_uses_is_built_and_called(
 def server(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[Process]:
     root = tmp_path_factory.mktemp("frozen")
     (root / "frozen.toml").write_text(
-        f'[host]\nautoload = false\nrequire = ["frozen_v1"]\npaths = ["{V1 / "frozen_v1.py"}"]\n'
+        f"[host]\nautoload = false\nrequire = {list(PLUGINS)}\n"
+        f"paths = {[str(V1 / f'{name}.py') for name in PLUGINS]}\n"
         f'[plugins.frozen_v1]\nmodel = "{model}"\ndiary = "{root / "diary.txt"}"\n',
         encoding="utf-8",
     )
