@@ -73,7 +73,7 @@ EXAMPLES: Mapping[str, Example] = {
     "host_started": ("greeter", "grep schedulers greeting.txt"),
     "build_plan": (
         "thrifty",
-        'stretto invoke "a red circle" --set num_inference_steps=50 --dry-run | grep \'"num_inference_steps": 30\'',
+        'stretto invoke "a red circle" --set \'plugins={"thrifty": {"limit": 5}}\' --dry-run | grep \'"num_inference_steps": 5\'',
     ),
     "run_step": ("grey", f'stretto invoke "a red circle" {DRAW}'),
     "observe": ("diary", f'stretto invoke "a red circle" {DRAW}\ngrep " s" diary.txt'),

@@ -14,11 +14,7 @@ class Parameters:
 def build_plan(request, host):
     plan = yield
     limit = min(30, host.plugin_parameters("thrifty", Parameters, request).limit)
-    nodes = tuple(
-        replace(node, num_inference_steps=min(node.num_inference_steps, limit)) for node in plan.nodes
-    )
-    return (
-        plan
-        if nodes == plan.nodes
-        else replace(plan, nodes=nodes).with_note(f"thrifty: {limit} steps at most")
-    )
+    nodes = tuple(replace(one, num_inference_steps=min(one.num_inference_steps, limit)) for one in plan.nodes)
+    if nodes == plan.nodes:
+        return plan
+    return replace(plan, nodes=nodes).with_note(f"thrifty: {limit} steps at most")
