@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import answering, canvases, service
+from .authors import authors
 from .engines import engines
 from .enlarging import enlarging
 from .isolation import isolation
@@ -35,6 +36,7 @@ GROUPS = (
     "engines",
     "isolation",
     "plugins",
+    "authors",
     "load",
 )
 
@@ -77,7 +79,19 @@ def _measured(groups: Sequence[str]) -> list[Row]:
     measure: dict[str, Callable[[Path], list[Row]]] = dict(
         zip(
             GROUPS,
-            (_started, _lora, enlarging, _canvases, _ratios, _answers, engines, isolation, plugins, load),
+            (
+                _started,
+                _lora,
+                enlarging,
+                _canvases,
+                _ratios,
+                _answers,
+                engines,
+                isolation,
+                plugins,
+                authors,
+                load,
+            ),
             strict=True,
         )
     )
