@@ -115,11 +115,7 @@ def _homes() -> dict[str, str]:
 def _entry(name: str, shape: Mapping[str, Any]) -> str:
     value = getattr(stretto.host, name)
     code = "\n".join(_code(name, shape))
-    block = (
-        f"```python\n{code}\n```"
-        if shape["is"] in ("dataclass", "protocol", "enum")
-        else f"```text\n{code}\n```"
-    )
+    block = f"```text\n{code}\n```"  # as python, the formatter would break these lines
     told = "\n".join(_told(value, method) for method in shape.get("methods", ()))
     return "\n\n".join(part for part in (f"### {name}", block, _said(name, value), told) if part)
 
