@@ -11,6 +11,7 @@ from ..errors import EngineError, OutOfMemoryError, StrettoError
 from ..planning.estimate import progress_ticks
 from ..planning.order import order
 from ..plugboard.culprit import reason
+from ..plugboard.wanted import require_plugins
 from .ladder import climb
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def conduct(board: Board, bench: JobBench) -> Finished:
     """Do the bench's job from its plan to its pictures; raises what a step raises."""
     earlier = board.ledger.take()  # told with this job, and not of it
     try:
+        require_plugins(board, bench.plan)
         frame = execute(board, bench)
         bench.identify()
     except BaseException as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import ExitStack
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .host import Host
 
 __all__ = ["Fittings", "fit_out"]
+
+PATIENCE_S = 10.0  # for requests that are being planned by plugins which go
 
 
 class LazySteps:
@@ -43,6 +46,20 @@ class Fittings:
     board: Board | None = None
     library: Library | None = None
     apart: ExitStack = field(default_factory=ExitStack)  # ends the plugins that are isolated
+    _users: int = 0
+    _left: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep isolated plugins from being ended meanwhile."""
+        with self._left:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._left:
+                self._users -= 1
+                self._left.notify_all()
 
     def close(self) -> None:
         """Tell the plugins that the host stops, and end those that are isolated; idempotent."""
@@ -54,6 +71,8 @@ class Fittings:
         """Let go of what other fittings have not, of which some plugins are `staying`; calls that have begun end."""
         if self.board is not None:
             self.board.retire(staying)
+        with self._left:
+            self._left.wait_for(lambda: not self._users, PATIENCE_S)
         self.apart.close()
 
 

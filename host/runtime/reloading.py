@@ -69,8 +69,9 @@ class Reloading:
         Raises what `altered`, `Board.open` and `check` raise, with the file and the plugins as they were.
         """
         with self._lock, sole_writer(self._host.folders.root):
-            text, switches = altered(self._switches(), alteration)
-            self._go_to(switches, check, lambda: write_text(switches, text))
+            before = self._switches()
+            text, switches = altered(before, alteration)
+            self._go_to(switches, check, lambda: switches != before and write_text(switches, text))
             self._seen = self._stamp()
 
     def _switches(self) -> Switches:
@@ -90,6 +91,9 @@ class Reloading:
             with host.trying(new):
                 fit_out(host, new, old)
             self._start(new, old, check, keep)
+        except BaseException:
+            host.guarding.use(host.fittings.switches)  # its limits, again
+            raise
         finally:
             self._busy.here = False
 
