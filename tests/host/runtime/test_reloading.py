@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,29 @@ def test_events_are_heard_by_those_that_are_on(place: Place, host: Host) -> None
     host.publish(Started(job="j"))
     assert ann[-1] == "stopping"
     assert told("bob")[-1] == "Started"
+
+
+def test_plugins_that_go_wait_for_requests_that_are_being_planned(host: Host) -> None:
+    ended: list[str] = []
+    old = host.fittings
+    old.apart.callback(lambda: ended.append("isolated plugins"))
+    with old.used():
+        changing = threading.Thread(target=host.reloading.change, args=(Alteration(disable=["ann"]),))
+        changing.start()
+        while host.fittings is old:
+            time.sleep(0.01)
+        changing.join(0.2)
+        assert (changing.is_alive(), ended) == (True, [])
+    changing.join()
+    assert ended == ["isolated plugins"]
+
+
+def test_limits_are_as_they_were_after_a_change_that_was_refused(place: Place, host: Host) -> None:
+    place.plug("carol", TOLD.replace("{name}", "bob"))
+    limits = host.guarding.calls.watch.limits
+    place.write("hook_limit_s = 1.5", paths=("ann", "bob", "carol"))
+    host.plugins()
+    assert host.guarding.calls.watch.limits == limits
+    place.write("hook_limit_s = 1.5")
+    host.plugins()
+    assert host.guarding.calls.watch.limits.hook_s == 1.5
