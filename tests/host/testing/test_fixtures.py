@@ -68,15 +68,9 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 
 def test_an_authors_tests_have_them_without_a_conftest(tmp_path: Path) -> None:
-    (tmp_path / "test_there.py").write_text(
-        "from pathlib import Path\n\n\n"
-        "def test_there(host, tiny_sd15, tiny_sdxl):\n"
-        "    assert 'ddim' in host.offers('schedulers')\n"
-        "    assert (tiny_sd15 / 'model_index.json').is_file()\n"
-        "    assert (tiny_sdxl / 'text_encoder_2').is_dir()\n"
-    )
-    done = pytest_in(tmp_path, "--strict-markers", "-W", "error")
-    assert done.returncode == 0, done.stdout
+    done = pytest_in(tmp_path, "--fixtures", "-W", "error")
+    for name in ("host", "open_host", "starter", "tiny_sd15", "tiny_sdxl", "client"):
+        assert f"\n{name} " in done.stdout, done.stdout
 
 
 def test_the_ini_file_names_what_is_not_installed(tmp_path: Path, mine: Path) -> None:
