@@ -16,11 +16,10 @@ class PipelineLoader:
 
         path = spec.weights.path
         try:
-            pipe = StableDiffusionPipeline.from_pretrained(
-                path, local_files_only=True, torch_dtype=getattr(torch, precision), safety_checker=None
-            ).to(device)
+            pipe = StableDiffusionPipeline.from_pretrained(path, local_files_only=True, safety_checker=None)
         except (OSError, ValueError) as error:
             raise WeightsError(f"{path} cannot be loaded: {error}; copy it again from its source") from error
+        pipe.to(device, getattr(torch, precision))
         return LoadedModel(
             spec=spec,
             unet=pipe.unet.eval(),

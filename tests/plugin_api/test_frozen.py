@@ -23,7 +23,7 @@ from ..api.client import COMMAND, Process
 V1 = Path(__file__).parent / "v1"
 STARTER = Path(__file__).parents[2] / "plugins" / "starter" / "model"
 # of the files' names and bytes, in the order of the names
-CHECKSUMS = {"v1": "7979ed542205eed729f9352dec06a717a844c7070b8bb7684deb725c09076637"}
+CHECKSUMS = {"v1": "2457e27fbd2d9d39d08ef49dbfa4b2816597520f57731972a86a259ff5fdfa6a"}
 PLUGINS = ("frozen_v1", "frozen_v1_api")
 OFFERED = {
     "models": ["frozen-model"],
@@ -82,6 +82,7 @@ def test_what_no_request_here_uses_is_built_and_called(
     host = open_host(plugins=[V1], tables={"frozen_v1": {"model": str(model), "level": 100}})
     picture = Image.new("RGB", (5, 3), (99, 99, 99))
     picture.putpixel((0, 0), (200, 200, 200))
+    assert host.offer("loaders", "frozen-loader").build().accepts(host.resolve_model("frozen-house"))
     threshold = host.offer("preprocessors", "frozen-threshold").open((), "cpu")
     assert threshold.processed(picture).getextrema() == ((0, 255),) * 3
     cut = host.offer("background_removers", "frozen-corners").build("cpu").remove(picture)
@@ -162,7 +163,9 @@ def test_one_picture_is_drawn_by_all_of_it(server: Process) -> None:
     assert "frozen_v1: at most 3 steps" in plan["resolved"]["notes"]
     assert plan["resolved"]["plugins"]["frozen_v1"] == {"corner": "lime", "steps": 3}
     told = (server.root / "diary.txt").read_text(encoding="utf-8")
-    assert f"Finished {record['uuid']} 1 True\n" in told
+    (line,) = [line for line in told.splitlines() if line.startswith(f"Finished {record['uuid']} 1 ")]
+    assert "frozen_v1: frozen-offset.safetensors by 1.0" in line
+    assert "frozen_v1: a lime corner, seen in Upscale on cpu" in line
 
 
 def test_its_routes_answer(server: Process) -> None:

@@ -1,5 +1,6 @@
 """The hooks and offers of plugin API 1.0 but for routes and commands, plainly. NEVER EDITED: see README.md beside it."""
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,22 +80,25 @@ class Loader:
 
     def load(self, spec, precision, device):
         import torch
-        from diffusers import StableDiffusionPipeline
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import CLIPTextModel, CLIPTokenizer
 
-        path = spec.weights.path
+        path, dtype = Path(spec.weights.path), getattr(torch, precision.value)
         try:
-            pipe = StableDiffusionPipeline.from_pretrained(
-                path, local_files_only=True, torch_dtype=getattr(torch, precision.value), safety_checker=None
-            ).to(device)
+            unet = UNet2DConditionModel.from_pretrained(path / "unet", local_files_only=True)
+            vae = AutoencoderKL.from_pretrained(path / "vae", local_files_only=True)
+            text_encoder = CLIPTextModel.from_pretrained(path / "text_encoder", local_files_only=True)
+            tokenizer = CLIPTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+            config = json.loads((path / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise WeightsError(f"{path} cannot be loaded: {error}; copy it again from its source") from error
         return LoadedModel(
             spec=spec,
-            unet=pipe.unet.eval(),
-            vae=pipe.vae.eval(),
-            text_encoders=(pipe.text_encoder.eval(),),
-            tokenizers=(pipe.tokenizer,),
-            scheduler_config=dict(pipe.scheduler.config),
+            unet=unet.to(device, dtype).eval(),
+            vae=vae.to(device, dtype).eval(),
+            text_encoders=(text_encoder.to(device, dtype).eval(),),
+            tokenizers=(tokenizer,),
+            scheduler_config=config,
             options={},
         )
 
@@ -372,7 +376,7 @@ def run_step(step, frame, bench):
 @hookimpl
 def observe(event):
     if _Told.host is not None and isinstance(event, Event):
-        more = f" {len(event.images)} {event.seconds >= 0}" if isinstance(event, Finished) else ""
+        more = f" {len(event.images)} {'; '.join(event.notes)}" if isinstance(event, Finished) else ""
         _write(_Told.host, f"{type(event).__name__} {event.job}{more}")
 
 
