@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Le, MaxLen
 from stretto.host.errors import Fault, InvalidRequestError, did_you_mean
+
+from .bounds import bounded, counted
 
 __all__ = [
     "MAX_ITEMS",
@@ -35,7 +37,14 @@ MAX_ITEMS = 64  # in any list of a body
 SHOWN_CHARACTERS = 60
 SHOWN_NAMES = 8
 MISSING = "is missing"  # how the fault of a field begins that has no default and was not given
-WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    bool: "true or false",
+    dict: "an object",
+}
 
 
 def checked(owner: type[T], values: Mapping[str, object]) -> tuple[T | None, list[Fault]]:
@@ -59,7 +68,7 @@ def checked(owner: type[T], values: Mapping[str, object]) -> tuple[T | None, lis
         made: T = _adapter(shape).validate_python(fit)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        return None, faults + [_fault(owner, detail) for detail in details]
+        return None, list(dict.fromkeys([*faults, *(_fault(owner, detail) for detail in details)]))
     return (None, faults) if faults else (made, [])
 
 
@@ -114,25 +123,26 @@ def shown(value: object) -> str:
 
 def expected(hint: Any) -> str:
     """Say what a field takes: `a whole number from 8 to 16384`."""
+    arms = _arms(hint)
+    if len(arms) > 1:
+        return " or ".join(expected(arm) for arm in arms)
     plain, bounds = _unwrapped(hint)
     origin = get_origin(plain)
     if origin is Literal:
         return f"one of {', '.join(str(word) for word in get_args(plain))}"
     if origin is tuple:
-        return f"a list, each {expected(get_args(plain)[0])}"
+        return _expected_list(get_args(plain)) + counted(bounds)
     if is_dataclass(plain):
         names = [field.name for field in fields(plain)]
         more = ", ..." if len(names) > SHOWN_NAMES else ""
         return f"an object with {', '.join(names[:SHOWN_NAMES])}{more}"
-    word = WORDS.get(origin or plain, "of a known type")
-    low = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
-    high = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
-    longest = next((bound.max_length for bound in bounds if isinstance(bound, MaxLen)), None)
-    if longest is not None:
-        return f"{word} of at most {longest} characters"
-    if low is not None and high is not None:
-        return f"{word} from {low} to {high}"
-    return f"{word} of at least {low}" if low is not None else word
+    return bounded(WORDS.get(origin or plain, "of a known type"), bounds)
+
+
+def _expected_list(items: tuple[Any, ...]) -> str:
+    if items[-1] is Ellipsis or len(set(items)) == 1:
+        return f"a list, each {expected(items[0])}"
+    return f"a list of {len(items)}: {', '.join(expected(item) for item in items)}"
 
 
 @cache
@@ -159,17 +169,28 @@ def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
+def _arms(hint: Any) -> list[Any]:
+    """Give what a field may be besides None, in its order."""
+    if get_origin(hint) in (Union, UnionType):
+        return [arm for part in get_args(hint) if part is not NoneType for arm in _arms(part)]
+    return [hint]
+
+
 def _misfits(name: str, value: object, hint: Any) -> Iterator[Fault]:
     # What pydantic's lax mode would let pass: booleans as numbers, NaN, and lists without end.
+    arms = _arms(hint)
+    if len(arms) > 1:
+        if all(list(_misfits(name, value, arm)) for arm in arms):
+            yield Fault(field=name, message=f"{shown(value)} is not {expected(hint)}")
+        return
     plain, _ = _unwrapped(hint)
     if isinstance(value, list):
         if len(value) > MAX_ITEMS:
             yield Fault(field=name, message=f"a list of {len(value)} is too long; at most {MAX_ITEMS} serve")
             return
-        inner = get_args(plain)[0] if get_origin(plain) is tuple else None
-        for position, item in enumerate(value if inner is not None else ()):
+        for position, (item, inner) in enumerate(zip(value, _items(plain, len(value)), strict=False)):
             yield from _misfits(f"{name}[{position}]", item, inner)
-    elif (isinstance(value, bool) and plain is not bool) or (plain is float and _endless(value)):
+    elif (isinstance(value, bool) and not _takes_bool(plain)) or (plain is float and _endless(value)):
         yield Fault(field=name, message=f"{shown(value)} is not {expected(hint)}")
     elif isinstance(value, dict) and is_dataclass(plain):
         for key, inner in hints_of(plain).items():  # type: ignore[arg-type]  # is_dataclass narrows to instances
@@ -185,11 +206,25 @@ def _loosened(value: object, hint: Any) -> object:
     return value
 
 
+def _items(plain: Any, length: int) -> tuple[Any, ...]:
+    """Give the types of a list's items; none where no list is wanted."""
+    items: tuple[Any, ...] = get_args(plain) if get_origin(plain) is tuple else ()
+    return (items[0],) * length if items and items[-1] is Ellipsis else items
+
+
+def _takes_bool(plain: Any) -> bool:
+    return plain is bool or (
+        get_origin(plain) is Literal and any(type(word) is bool for word in get_args(plain))
+    )
+
+
 def _fault(owner: type[Any], detail: Mapping[str, Any]) -> Fault:
     where: tuple[str | int, ...] = detail["loc"]
     if detail["type"] == "missing":
         return Fault(field=_path(where), message=f"{MISSING} in {shown(detail['input'])}; name it")
-    hint = _hint_at(owner, where)
+    hint, where = _hint_at(owner, where)
+    if detail["type"] == "value_error":  # what the dataclass itself says of its values
+        return Fault(field=_path(where), message=str(detail["msg"]).removeprefix("Value error, "))
     message = f"{shown(detail['input'])} is not {expected(hint)}"
     plain, _ = _unwrapped(hint)
     if get_origin(plain) is Literal and isinstance(detail["input"], str):
@@ -197,12 +232,23 @@ def _fault(owner: type[Any], detail: Mapping[str, Any]) -> Fault:
     return Fault(field=_path(where), message=message)
 
 
-def _hint_at(owner: type[Any], where: tuple[str | int, ...]) -> Any:
+def _hint_at(owner: type[Any], where: tuple[str | int, ...]) -> tuple[Any, tuple[str | int, ...]]:
+    """Give the type of a field, and the way to it without pydantic's own words for the types of a union."""
     hint: Any = owner
-    for part in where:
-        plain, _ = _unwrapped(hint)
-        hint = hints_of(plain)[part] if isinstance(part, str) else get_args(plain)[0]
-    return hint
+    for depth, part in enumerate(where):
+        plain: Any = _unwrapped(hint)[0]
+        if isinstance(part, int) and get_origin(plain) is tuple:
+            items = get_args(plain)
+            hint = items[0] if items[-1] is Ellipsis else items[min(part, len(items) - 1)]
+        elif isinstance(part, str) and part in (known := _hints_within(plain)):
+            hint = known[part]
+        else:
+            return hint, where[:depth]
+    return hint, where
+
+
+def _hints_within(plain: Any) -> dict[str, Any]:
+    return hints_of(plain) if isinstance(plain, type) and is_dataclass(plain) else {}
 
 
 def _path(where: tuple[str | int, ...]) -> str:

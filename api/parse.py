@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import get_origin
+from typing import Any, get_origin
 
 from stretto.host.contracts.request import INTERNAL, InvocationRequest
+from stretto.host.errors import Fault
 
 from .aliases import read_aliases
 from .controls import list_controls, take_control_images, with_control_images
@@ -27,7 +28,8 @@ ADAPTERS = ("lora", "lycoris", "inversion")
 def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> InvocationRequest:
     """Check a body of `POST /api/invoke` and take in its images.
 
-    null means absent, unknown keys are logged and left out. Raises InvalidRequestError with every
+    null means absent, unknown keys are logged and left out. What `plugins` says is for `plan_with_parameters`
+    to check, which knows the plugins. Raises InvalidRequestError with every
     fault, its field and what the field takes.
     """
     reading = read_aliases(payload)
@@ -46,12 +48,18 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
         elif name not in IMAGES:
             values[name] = _listed(name, value)
     nodes = values.pop("nodes", None)
+    plugins, more = _by_plugin(values.pop("plugins", {}))
+    faults += more
     request, found = checked(InvocationRequest, values)
     taken, more = take_nodes(nodes, images)
     refuse(InvocationRequest, [*reading.faults, *reading.blamed([*faults, *found, *more])])
     assert request is not None  # noqa: S101  # `refuse` raised otherwise
     return replace(
-        with_control_images(request, controls), nodes=taken, notes=tuple(reading.notes), **pictures
+        with_control_images(request, controls),
+        nodes=taken,
+        plugins=plugins,
+        notes=tuple(reading.notes),
+        **pictures,
     )
 
 
@@ -69,6 +77,14 @@ def _listed(name: str, value: object) -> object:
     if get_origin(hint) is tuple and name != "nodes" and not isinstance(value, list):
         return [value]
     return value
+
+
+def _by_plugin(value: object) -> tuple[dict[str, Any], list[Fault]]:
+    if not isinstance(value, Mapping):
+        return {}, [
+            Fault(field="plugins", message=f"{shown(value)} is not an object with a key for each plugin")
+        ]
+    return {name: given for name, given in value.items() if given is not None}, []
 
 
 def _adapters(value: object) -> object:

@@ -14,6 +14,7 @@ from stretto.host.errors import NotFoundError, StrettoError, did_you_mean
 from .aliases import read_aliases
 from .model_form import CONFIG
 from .models import StoredModel, find_model, model_names
+from .plugin_parameters import plan_with_parameters
 
 if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
@@ -31,14 +32,20 @@ def planner(
 ) -> Callable[[InvocationRequest], Plan]:
     """Give what plans the requests of one body: `host.plan`, after stored models are put in."""
     said = frozenset(read_aliases(payload).given)
-    return lambda request: host.plan(_resolved(request, said, host, records))
+    return _planning(host, said, records)
 
 
 def plan_request(host: Host, records: Records, request: InvocationRequest) -> Plan:
     """Plan a request that a plugin made, stored models put in: what differs from its default was said."""
     usual = InvocationRequest()
     said = [one.name for one in fields(request) if getattr(request, one.name) != getattr(usual, one.name)]
-    return host.plan(_resolved(request, frozenset(said), host, records))
+    return _planning(host, frozenset(said), records)(request)
+
+
+def _planning(host: Host, said: frozenset[str], records: Records) -> Callable[[InvocationRequest], Plan]:
+    return lambda request: plan_with_parameters(
+        host, request, lambda checked: host.plan(_resolved(checked, said, host, records))
+    )
 
 
 def _resolved(

@@ -12,16 +12,24 @@ __all__ = ["Assignment"]
 
 
 class Assignment(click.ParamType[tuple[str, Any]]):
-    """NAME=VALUE, where VALUE is JSON, or else plain text; `known` gives the names, and those that are meant."""
+    """NAME=VALUE, where VALUE is JSON, or else plain text; `known` gives the names, and those that are meant.
+
+    A name that begins with `open_prefix` is taken as it is, if there is something between all of its dots.
+    """
 
     name = "NAME=VALUE"
 
     def __init__(
-        self, what: str, example: str, known: Callable[[], tuple[Collection[str], Sequence[str]]]
+        self,
+        what: str,
+        example: str,
+        known: Callable[[], tuple[Collection[str], Sequence[str]]],
+        open_prefix: str | None = None,
     ) -> None:
         self._what = what
         self._example = example
         self._known = known
+        self._open_prefix = open_prefix
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -35,9 +43,13 @@ class Assignment(click.ParamType[tuple[str, Any]]):
         if not equals:
             self.fail(f"'{value}' has no '='; write for example {self._example}", param, ctx)
         taken, meant = self._known()
-        if name not in taken:
+        if name not in taken and not self._is_open(name):
             self.fail(f"no {self._what} is called '{name}'; {did_you_mean(name, meant)}", param, ctx)
         try:
             return name, json.loads(text)
         except json.JSONDecodeError:
             return name, text
+
+    def _is_open(self, name: str) -> bool:
+        prefix = self._open_prefix
+        return prefix is not None and name.startswith(prefix) and all(name.split("."))

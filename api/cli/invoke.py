@@ -39,7 +39,7 @@ def _names() -> tuple[Collection[str], Sequence[str]]:
     return {*PARAMETERS, *WORDS}, PARAMETERS
 
 
-PARAMETER = Assignment("parameter", "width=256", _names)
+PARAMETER = Assignment("parameter", "width=256", _names, open_prefix="plugins.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Source:
     type=PARAMETER,
     multiple=True,
     help="Any parameter of the API by its own name, for example --set width=256 --set scheduler=eads "
-    "--set 'upscale=[\"lanczos\"]'. May be given many times.",
+    "--set 'upscale=[\"lanczos\"]', or a plugin's as plugins.NAME.KEY=VALUE. May be given many times.",
 )
 @click.option(
     "--plan",
@@ -127,14 +127,15 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], place: Pl
     from ..fields import refuse_half_characters
     from ..inbox import ImageInbox
     from ..planned import plan_body
+    from ..plugin_parameters import check_recorded, merged
     from .replay import plan_of_file, plan_of_picture
     from .stored import stored_planner
 
     if source.plan_file is not None:
-        return guarded(found_again(plan_of_file(source.plan_file), host), host)
+        return guarded(found_again(check_recorded(host, plan_of_file(source.plan_file)), host), host)
     if source.replay is not None:
-        return guarded(found_again(plan_of_picture(source.replay), host), host)
-    payload = {**DEFAULTS, **dict(assignments), "prompt": source.prompt}
+        return guarded(found_again(check_recorded(host, plan_of_picture(source.replay)), host), host)
+    payload = {**DEFAULTS, **merged(assignments), "prompt": source.prompt}
     refuse_half_characters(payload)
     inbox = ImageInbox(host.folders, host.settings, allowed_roots=None)
     with stored_planner(place, host, payload) as plan:

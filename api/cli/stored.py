@@ -55,10 +55,11 @@ def stored_planner(
     place: Place, host: Host, payload: Mapping[str, object]
 ) -> Iterator[Callable[[InvocationRequest], Plan]]:
     """Give what plans a body, by stored models too where there is a database; none is made."""
+    from ..plugin_parameters import plan_with_parameters
     from ..stored import planner
 
     if not place.has_database:
-        yield host.plan
+        yield lambda request: plan_with_parameters(host, request, host.plan)
         return
     with place.records() as records:
         yield planner(host, records, payload)

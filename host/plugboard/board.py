@@ -29,6 +29,7 @@ from .breakage import signature_fault
 from .calls import Calls
 from .discover import BUILT_INS, NOBODY, Candidate, Found, discover, reason
 from .offered import Offering
+from .parameters import declaration_fault
 from .registry import KINDS, Kind, Registry
 from .settling import settling
 from .switches import Switches
@@ -263,7 +264,7 @@ class Board:
             return
         if type(one.plugin).__hash__ is None:
             raise PluginError("it is an object that cannot be hashed; give its class eq=False or a __hash__")
-        fault = signature_fault(self._manager, one.plugin)
+        fault = signature_fault(self._manager, one.plugin) or declaration_fault(one.plugin)
         if fault is not None:
             raise PluginError(fault)
         self._manager.register(one.plugin, one.name)
@@ -361,7 +362,7 @@ class Board:
             if name not in loaded:
                 raise ConfigurationError(f"{where} is for no plugin; {did_you_mean(name, tuple(loaded))}")
             plugin = loaded[name].plugin
-            if plugin is None or not self._switches.own_table(name):
+            if plugin is None or declaration_fault(plugin) or not self._switches.own_table(name):
                 continue
             settings = _dataclass_of(plugin, "Settings")
             if settings is None:

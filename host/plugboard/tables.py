@@ -1,4 +1,4 @@
-"""A TOML table -> a frozen dataclass, strictly: unknown keys and wrong types are errors with a way out."""
+"""A table of TOML or JSON -> a frozen dataclass, strictly: unknown keys and wrong types are errors with a way out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 
 from ..errors import ConfigurationError, did_you_mean
 
@@ -21,8 +21,9 @@ _PLAIN: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float
 def read_table(values: Mapping[str, Any], into: type[T], where: str) -> T:
     """Read `values` into the dataclass `into`; `where` opens every message (`plugins.toml: [host]`).
 
-    Fields may be bool, int, float, str, Path, Literal, `X | None`, `tuple[X, ...]` and Annotated with
-    bounds of annotated_types. Raises ConfigurationError naming the key and the nearest known key.
+    Fields may be bool, int, float, str, Path, Literal, `X | None`, `tuple[X, ...]`, `tuple[X, Y]`, another
+    dataclass, and Annotated with bounds of annotated_types. Raises ConfigurationError naming the key and the
+    nearest known key, and for what the dataclass itself refuses with a ValueError.
     """
     if not is_dataclass(into):
         raise ConfigurationError(f"{where} is read into {into.__name__}, which is no dataclass")
@@ -36,7 +37,10 @@ def read_table(values: Mapping[str, Any], into: type[T], where: str) -> T:
         if field.init and required and field.name not in values:
             raise ConfigurationError(f"{where} needs the key '{field.name}'")
     read = {key: _read(value, hints[key], f"{where} {key}") for key, value in values.items()}
-    made: T = into(**read)
+    try:
+        made: T = into(**read)
+    except ValueError as error:
+        raise ConfigurationError(f"{where} cannot be so: {error}") from error
     return made
 
 
@@ -47,15 +51,15 @@ def _read(value: Any, hint: Any, where: str) -> Any:
     if origin is Literal:
         return _one_of(value, get_args(hint), where)
     if origin in (Union, UnionType):
-        return _any_of(value, [arm for arm in get_args(hint) if arm is not NoneType], where)
+        return _any_of(value, get_args(hint), where)
     if origin is tuple:
-        return _list_of(value, get_args(hint)[0], where)
-    if hint is Path:
-        return Path(_plain(value, str, where))
-    return _plain(value, hint, where)
+        return _list_of(value, get_args(hint), where)
+    return _table_of(value, hint, where) if is_dataclass(hint) else _plain(value, hint, where)
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:
+    if hint is Path:
+        return Path(_plain(value, str, where))
     if hint not in _PLAIN:
         raise ConfigurationError(f"{where} is declared as {hint!r}, a type that no TOML value is read into")
     if hint is float and type(value) is int:
@@ -76,6 +80,12 @@ def _bounded(value: Any, bounds: tuple[Any, ...], where: str) -> Any:
                 raise ConfigurationError(f"{where} must be at most {most}, not {value!r}")
             case Lt(lt=most) if value >= most:
                 raise ConfigurationError(f"{where} must be below {most}, not {value!r}")
+            case MinLen(min_length=least) if len(value) < least:
+                raise ConfigurationError(f"{where} must have at least {least} of them, not {len(value)}")
+            case MaxLen(max_length=most) if len(value) > most:
+                raise ConfigurationError(f"{where} must have at most {most} of them, not {len(value)}")
+            case MultipleOf(multiple_of=step) if value % step:
+                raise ConfigurationError(f"{where} must be a multiple of {step}, not {value!r}")
             case _:
                 pass  # within this bound, or a note that is no bound
     return value
@@ -88,9 +98,11 @@ def _one_of(value: Any, words: tuple[Any, ...], where: str) -> Any:
     return value
 
 
-def _any_of(value: Any, arms: list[Any], where: str) -> Any:
+def _any_of(value: Any, arms: tuple[Any, ...], where: str) -> Any:
+    if value is None and NoneType in arms:  # JSON has it; TOML has not
+        return None
     refusals = []
-    for arm in arms:
+    for arm in (arm for arm in arms if arm is not NoneType):
         try:
             return _read(value, arm, where)
         except ConfigurationError as refusal:
@@ -98,7 +110,17 @@ def _any_of(value: Any, arms: list[Any], where: str) -> Any:
     raise ConfigurationError("; ".join(refusals))
 
 
-def _list_of(value: Any, item: Any, where: str) -> tuple[Any, ...]:
+def _list_of(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise ConfigurationError(f"{where} must be a list, not {value!r}")
-    return tuple(_read(entry, item, f"{where}[{i}]") for i, entry in enumerate(value))
+    if items[-1] is Ellipsis:
+        items = (items[0],) * len(value)
+    if len(items) != len(value):
+        raise ConfigurationError(f"{where} must be a list of {len(items)}, not of {len(value)}")
+    return tuple(_read(entry, items[i], f"{where}[{i}]") for i, entry in enumerate(value))
+
+
+def _table_of(value: Any, into: Any, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where} must be a table, not {value!r}")
+    return read_table(value, into, where)

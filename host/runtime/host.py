@@ -23,9 +23,10 @@ from ..contracts.models import WeightFile
 from ..contracts.plan import Plan
 from ..contracts.ports import Job, JobStore
 from ..contracts.request import InvocationRequest
-from ..errors import ConfigurationError, EngineError, PluginError, StrettoError
+from ..errors import ConfigurationError, EngineError, StrettoError
 from ..planning.safety import require_checker
 from ..plugboard.board import Board, PluginRow
+from ..plugboard.parameters import plan_through
 from ..plugboard.switches import Switches, read_switches
 from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
@@ -217,10 +218,8 @@ class Host:
     def plan(self, request: InvocationRequest) -> Plan:
         """Resolve a request; pure. Raises InvalidRequestError or NotFoundError for unknown words."""
         self.look()
-        plan = self.board.first("build_plan", Plan, request=request, host=self)
-        if not isinstance(plan, Plan):
-            raise PluginError(f"build_plan gave {type(plan).__name__}; it must give a Plan, or None to pass")
-        return plan
+        with self.fittings.used():
+            return plan_through(self.board, request, self)
 
     def submit(self, plan: Plan, user_id: int = 0, *, named: str | None = None) -> Job:
         """Keep a job, durably, and have it run; raises TooManyRequestsError when the queue is full.
