@@ -107,9 +107,10 @@ def test_their_own_tests_pass(site: Path, tmp_path: Path) -> None:
 
 def test_one_invocation_uses_them_all(site: Path, tmp_path: Path) -> None:
     (tmp_path / "plugins.toml").write_text("[plugins.watermark]\nheight = 0.5\n")
-    parameters = {"expander": {"style": "sketch"}, "watermark": {"text": "all", "opacity": 1.0}}
     small = ("width=64", "height=64", "num_inference_steps=2", "seed=1", "scheduler=aligned")
-    sets = [word for value in (*small, f"plugins={json.dumps(parameters)}") for word in ("--set", value)]
+    parameters = ("expander.style=sketch", "watermark.text=all", "watermark.opacity=1.0")
+    asked = (*small, *(f"plugins.{parameter}" for parameter in parameters))
+    sets = [word for value in asked for word in ("--set", value)]
     stretto = ("-m", "stretto.api.cli.main")
     place = ("--data-dir", "data")
     said = _python(
@@ -121,6 +122,7 @@ def test_one_invocation_uses_them_all(site: Path, tmp_path: Path) -> None:
     log = (tmp_path / "data" / "events.jsonl").read_text("utf-8").splitlines()
     told = [line["event"] for line in map(json.loads, log) if line.get("job") == done["uuid"]]
     assert (told[0], told[-1]) == ("Started", "Finished")
+    assert done["plan"]["resolved"]["plugins"]["watermark"]["text"] == "all"
     (picture,) = done["images"]
     shown = _python(site, *stretto, "palette", picture, "--colours", "64", *place, cwd=tmp_path)
     assert "#ffffff" in shown  # the letters
