@@ -8,7 +8,7 @@ from functools import partial
 from ...contracts.models import WeightKind
 from ...contracts.protocols import BackgroundRemover
 from ...contracts.specs import BackgroundRemoverSpec
-from .every_kind import raises_ours, two_objects
+from .every_kind import BUILT_TWICE, built_twice, raises_ours
 from .given import Given, broken_file
 from .report import BreachError, Checks, SkippedError
 from .supplies import Supplies, picture
@@ -17,7 +17,7 @@ __all__ = ["check_background_remover"]
 
 SIZES = ((64, 48), (33, 17), (8, 8))  # (width, height)
 USED = (
-    "build twice gives two objects",
+    BUILT_TWICE,
     "it keeps the size, on the CPU",
     "it keeps the colours",
     "what was clear stays clear",
@@ -35,7 +35,7 @@ def check_background_remover(
     except SkippedError as error:
         checks.skip(USED, str(error))
     else:
-        remover = checks.run(USED[0], partial(two_objects, build))
+        remover = built_twice(checks, build)
         if remover is not None:
             checks.run(USED[1], partial(_check_sizes, remover))
             checks.run(USED[2], partial(_check_colours, remover))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...contracts.routes import CommandSpec
 from ...errors import PluginError
 from ...plugboard.offer_rules import check_offer
-from .every_kind import two_objects
+from .every_kind import built_twice
 from .report import BreachError, Checks
 from .supplies import Supplies
 
@@ -23,7 +23,7 @@ def check_command(spec: CommandSpec, checks: Checks, _supplies: Supplies) -> Non
     """Check its words, then the click command that it builds and all below it."""
     checks.run("the host takes it", partial(_check_taken, spec))
     checks.run("it is documented", partial(_check_title, spec))
-    command = checks.run("build twice gives two objects", partial(two_objects, spec.build))
+    command = built_twice(checks, spec.build)
     if command is None:
         return
     checks.run(

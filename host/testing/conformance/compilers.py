@@ -11,7 +11,7 @@ from ...contracts.engines import CompiledNetwork, Compiler, Component, Profile
 from ...contracts.models import Precision
 from ...contracts.specs import CompilerSpec
 from ..toy import PROFILE, STATIC, ToyNetwork
-from .every_kind import raises_ours, two_objects
+from .every_kind import BUILT_TWICE, built_twice, raises_ours
 from .report import BreachError, Checks
 from .supplies import Supplies
 
@@ -32,9 +32,9 @@ def check_compiler(spec: CompilerSpec, checks: Checks, supplies: Supplies) -> No
     checks.run("its components and precisions are named", partial(_check_words, spec))
     missing = checks.run("it says what it lacks here", partial(_missing, spec))
     if missing:
-        checks.skip(("build twice gives two objects", "it says what its engines depend on", *BUILT), missing)
+        checks.skip((BUILT_TWICE, "it says what its engines depend on", *BUILT), missing)
         return
-    compiler = checks.run("build twice gives two objects", partial(two_objects, spec.build))
+    compiler = built_twice(checks, spec.build)
     if compiler is None:
         return
     if checks.run("it says what its engines depend on", partial(_check_key, compiler)) is None:

@@ -8,7 +8,7 @@ from typing import Any
 from ...contracts.models import Family, ModelSpec, Role, WeightKind
 from ...contracts.protocols import Preprocessor
 from ...contracts.specs import ControlNetSpec, PreprocessorSpec
-from .every_kind import raises_ours, two_objects
+from .every_kind import BUILT_TWICE, built_twice, raises_ours
 from .given import Given, broken_file
 from .report import BreachError, Checks, SkippedError
 from .supplies import Supplies, picture
@@ -17,7 +17,7 @@ __all__ = ["check_controlnet", "check_preprocessor"]
 
 SIZES = ((64, 48), (100, 72), (33, 17))  # (width, height)
 USED = (
-    "build twice gives two objects",
+    BUILT_TWICE,
     "it keeps the size and gives RGB, on the CPU",
     "the same picture gives the same picture",
 )
@@ -90,7 +90,7 @@ def check_preprocessor(spec: PreprocessorSpec, checks: Checks, given: Given, sup
     except SkippedError as error:
         checks.skip(USED, str(error))
     else:
-        made = checks.run(USED[0], partial(two_objects, partial(spec.open, files, "cpu")))
+        made = built_twice(checks, partial(spec.open, files, "cpu"))
         if made is not None:
             checks.run(USED[1], partial(_check_sizes, made))
             checks.run(USED[2], partial(_check_same, made))

@@ -17,11 +17,21 @@ from ...plugboard.discover import reason
 from .report import BreachError, Checks
 from .supplies import Supplies
 
-__all__ = ["HEAVY", "check_every_kind", "code_of", "imported_by", "raises_ours", "two_objects"]
+__all__ = [
+    "BUILT_TWICE",
+    "HEAVY",
+    "built_twice",
+    "check_every_kind",
+    "code_of",
+    "imported_by",
+    "raises_ours",
+    "two_objects",
+]
 
 T = TypeVar("T")
 # What no plugin may import while it is imported or asked for its offers.
 HEAVY = ("torch", "torchvision", "diffusers", "transformers", "tensorrt", "onnxruntime")
+BUILT_TWICE = "build twice gives two objects"
 IMPORT_TIMEOUT_S = 60
 MOST_LETTERS = 64
 _CHILD = """
@@ -47,15 +57,24 @@ def check_every_kind(spec: Spec, checks: Checks, supplies: Supplies) -> None:
     checks.run("importing it pulls in no torch", partial(_check_import, spec, supplies))
 
 
-def two_objects(build: Callable[[], T]) -> T:
-    """Build twice and give the second; raises BreachError where both are one object."""
+def two_objects(build: Callable[[], T], made: list[T] | None = None) -> T:
+    """Build twice and give the second; raises BreachError where both are one object, which is put into `made`."""
     first, second = build(), build()
     if first is second:
+        if made is not None:
+            made.append(first)
         raise BreachError(
             "`build` gave one object twice; make a new one at each call, since what one job does to it is "
             "not the next one's"
         )
     return second
+
+
+def built_twice(checks: Checks, build: Callable[[], T]) -> T | None:
+    """Check that two builds share nothing, and give one to go on with; None where there is none."""
+    made: list[T] = []
+    checks.run(BUILT_TWICE, lambda: made.append(two_objects(build, made)))
+    return made[-1] if made else None
 
 
 def raises_ours(work: Callable[[], object], on: str) -> None:

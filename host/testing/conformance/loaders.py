@@ -11,7 +11,7 @@ from typing import Any
 from ...contracts.models import Family, ModelSpec, Precision, Role, WeightFile, WeightKind
 from ...contracts.protocols import LoadedModel, Loader
 from ...contracts.specs import LoaderSpec
-from .every_kind import raises_ours, two_objects
+from .every_kind import built_twice, raises_ours
 from .given import Given, weights_at
 from .models import draws
 from .report import BreachError, Checks
@@ -26,7 +26,7 @@ FAMILIES = (Family.SD1, Family.SDXL)
 
 def check_loader(spec: LoaderSpec, checks: Checks, given: Given, supplies: Supplies) -> None:
     """Check what it takes; then load a tiny file of each kind that it does, or those that were given."""
-    loader = checks.run("build twice gives two objects", partial(two_objects, spec.build))
+    loader = built_twice(checks, spec.build)
     if (
         loader is None
         or checks.run("it takes files by what they say", partial(check_accepts, loader)) is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...contracts.models import Family, Patch, WeightFile, WeightKind
 from ...contracts.protocols import LoadedModel, Patcher
 from ...contracts.specs import PatcherSpec
-from .every_kind import raises_ours, two_objects
+from .every_kind import built_twice, raises_ours
 from .given import Given, broken_file, weights_at
 from .loaders import accepted_kinds, check_accepts
 from .report import BreachError, Checks
@@ -26,7 +26,7 @@ __all__ = ["check_patcher"]
 
 def check_patcher(spec: PatcherSpec, checks: Checks, given: Given, supplies: Supplies) -> None:
     """Check what it takes; then apply a tiny file of each kind that it does, or those that were given."""
-    patcher = checks.run("build twice gives two objects", partial(two_objects, spec.build))
+    patcher = built_twice(checks, spec.build)
     if (
         patcher is None
         or checks.run("it takes files by what they say", partial(check_accepts, patcher)) is None

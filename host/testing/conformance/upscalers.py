@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...contracts.models import WeightKind
 from ...contracts.protocols import TilingUpscaler, Upscaler
 from ...contracts.specs import UpscalerSpec
-from .every_kind import raises_ours, two_objects
+from .every_kind import BUILT_TWICE, built_twice, raises_ours
 from .given import Given, broken_file
 from .report import BreachError, Checks, SkippedError
 from .supplies import Supplies, picture
@@ -23,7 +23,7 @@ AMOUNTS = (2, 3, 4)
 MODES = ("RGB", "RGBA", "L")
 SIZES = ((1, 1), (7, 3), (16, 16), (33, 17))  # (width, height)
 USED = (
-    "build twice gives two objects",
+    BUILT_TWICE,
     "it enlarges tiny and odd sizes on the CPU",
     *(f"it keeps the mode {mode}" for mode in MODES),
     "the same picture gives the same picture",
@@ -44,7 +44,7 @@ def check_upscaler(spec: UpscalerSpec, checks: Checks, given: Given, supplies: S
     except SkippedError as error:
         checks.skip(USED, str(error))
     else:
-        upscaler = checks.run(USED[0], partial(two_objects, build))
+        upscaler = built_twice(checks, build)
         if upscaler is not None:
             _check_drawing(upscaler, checks)
     if opens:

@@ -76,10 +76,11 @@ def test_a_broken_promise_is_said(kind, check, words, breaches):
     assert words in breaches(UpscalerSpec(name="mine", build=lambda _device: kind()))[check]
 
 
-def test_one_object_for_all_is_said(breaches):
-    one = Up()
+def test_one_object_for_all_is_said_and_checked_on(breaches):
+    one = Opaque()
     found = breaches(UpscalerSpec(name="mine", build=lambda _device: one))
     assert "gave one object twice" in found["build twice gives two objects"]
+    assert "comes back in RGB" in found["it keeps the mode RGBA"]
 
 
 def test_a_foreign_error_on_a_broken_file_is_said(breaches):
