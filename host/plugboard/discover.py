@@ -181,7 +181,7 @@ def _note(slow_s: float | None, limit_s: float, pulled_in: set[str]) -> str | No
         )
     if pulled_in:
         said.append(f"its import pulled in {', '.join(sorted(pulled_in))}")
-    return f"{' and '.join(said)}; have its author import inside functions" if said else None
+    return f"{'; '.join(said)}; have its author import inside functions" if said else None
 
 
 def _built_in(names: Iterable[str], version: str) -> Iterator[Candidate]:
