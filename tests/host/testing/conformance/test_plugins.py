@@ -64,7 +64,7 @@ def test_a_module_and_a_name_of_a_built_in_plugin_conform():
         ('REQUIRES_STRETTO_API = ">=1.0,<2"', "", "it says which API it works with",
          'write REQUIRES_STRETTO_API = ">=1.0,<2" at the top'),
         ('">=1.0,<2"', '">=7"', "a host takes it", "it is for the plugin API >=7"),
-        ("frozen=True", "frozen=False", "its Settings are valid", "`Settings` is not frozen"),
+        ("frozen=True", "frozen=False", "a host takes it", "write @dataclass(frozen=True)"),
         ("tile: int = 512", "tile: int", "its Settings are valid", "`Settings` has no default for tile"),
         ("tile: int = 512", "tile: str = 512", "its Settings are valid", "cannot be read back"),
         ("from dataclasses", "import torch\nfrom dataclasses", "importing it pulls in no torch",
