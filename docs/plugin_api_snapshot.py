@@ -95,7 +95,7 @@ def _stepped(old: str, new: str, found: Sequence[Change], changelog: str) -> lis
     if not enough(old, new, found):
         lines = "\n".join(f"  {change}" for change in found)
         said.append(
-            f"the step from {old} to {new} is too small for these; call it {int(old.split('.')[0]) + 1}.0:\n{lines}"
+            f"the step from {old} to {new} is too small for these; call it {int(old.partition('.')[0]) + 1}.0:\n{lines}"
         )
     words = section(changelog, new)[0]
     unnamed = sorted({change.name for change in found if change.name.split(".")[0] not in words})
