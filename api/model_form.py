@@ -99,6 +99,10 @@ def read_form(body: Mapping[str, object], schedulers: Mapping[str, object]) -> d
         faults.append(
             Fault(field="name", message=f"{shown(name)} serves for no address; leave out / and controls")
         )
+    if sent.get("plugins"):
+        faults.append(
+            Fault(field="plugins", message="are kept in no stored model; send them with each invocation")
+        )
     refuse(ModelForm, faults)
     assert form is not None  # noqa: S101  # `refuse` raised otherwise
     return {name: None if value is None else getattr(form, name) for name, value in there.items()}

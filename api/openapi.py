@@ -19,6 +19,7 @@ from .openapi_answers import answer_of
 from .openapi_plugins import plugin_paths, plugin_schemas, plugin_tags
 from .openapi_shapes import Offered, body_of, query_of, schemas
 from .openapi_statuses import error_responses, responses_of
+from .plugin_parameters import Declared
 from .plugin_routes import Offers
 from .routing import Route
 
@@ -52,13 +53,17 @@ def _aliases(spec: Any) -> Sequence[str]:
 
 
 @lru_cache(maxsize=2)
-def document_of(routes: tuple[Route, ...], version: str, names: Offered, plugged: Offers) -> bytes:
+def document_of(
+    routes: tuple[Route, ...], version: str, names: Offered, plugged: Offers, declared: Declared
+) -> bytes:
     """Write the document; the last two are kept."""
-    return json_text(openapi(routes, version, names, plugged)).encode()
+    return json_text(openapi(routes, version, names, plugged, declared)).encode()
 
 
-def openapi(routes: Sequence[Route], version: str, names: Offered, plugged: Offers = ()) -> dict[str, Any]:
-    """Make the document of some routes and offers; `plugged` are the routes of plugins."""
+def openapi(
+    routes: Sequence[Route], version: str, names: Offered, plugged: Offers = (), declared: Declared = ()
+) -> dict[str, Any]:
+    """Make the document of some routes and offers; `plugged` are the routes of plugins, `declared` their parameters."""
     tags = _tags(routes)
     tags |= {name: words for name, words in plugin_tags(plugged).items() if name not in tags}
     return {
@@ -78,7 +83,7 @@ def openapi(routes: Sequence[Route], version: str, names: Offered, plugged: Offe
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "enfugue_token"},
             },
             "responses": error_responses(),
-            "schemas": schemas(names) | plugin_schemas(plugged),
+            "schemas": schemas(names, declared) | plugin_schemas(plugged),
         },
     }
 

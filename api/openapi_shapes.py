@@ -17,6 +17,7 @@ from .model_form import ModelForm
 from .model_objects import MODEL, MODEL_COLUMNS
 from .openapi_answers import answer_schemas
 from .people import USER, USER_COLUMNS
+from .plugin_parameters import Declared, parameters_schema
 
 __all__ = ["Offered", "body_of", "query_of", "schemas"]
 
@@ -67,8 +68,8 @@ MEANT = {
 }
 
 
-def schemas(names: Offered) -> dict[str, Shape]:
-    """Give the named schemas, with what plugins offer in their enums."""
+def schemas(names: Offered, declared: Declared = ()) -> dict[str, Shape]:
+    """Give the named schemas, with what plugins offer in their enums, and the parameters that they take."""
     made = {KINDS[kind][0]: _names(kind, known) for kind, known in names}
     for owner in (InvocationRequest, ModelForm, UserForm, DownloadForm):
         made |= _dataclass(owner, nullable=True)
@@ -79,7 +80,7 @@ def schemas(names: Offered) -> dict[str, Shape]:
         fields = made[owner_name]["properties"]
         fields["controlnet"] = {"anyOf": [ref("ControlNet"), listed(one_control), NULL]}
         fields["controlnets"] = {"anyOf": [listed(one_control), NULL]}
-    made["InvocationRequest"]["properties"]["tile"] = TILE
+    made["InvocationRequest"]["properties"] |= {"tile": TILE, "plugins": parameters_schema(declared)}
     for owner_name, meanings in MEANT.items():
         fields = made[owner_name]["properties"]
         fields |= {

@@ -30,11 +30,12 @@ def plugin_row(row: PluginRow) -> dict[str, Any]:
 
 
 def row_of(host: Host, row: PluginRow) -> dict[str, Any]:
-    """Give a row with the JSON Schemas of what the plugin is set by and takes with an invocation, None without."""
+    """Give a row with the plugin's hooks and the JSON Schemas of its settings and parameters, None without."""
     made = plugin_row(row)
     on = row.status == "on"
     made["settings"] = _schema(host.board.settings(row.name)) if on else None
     made["parameters"] = _schema(host.board.parameters(row.name)) if on else None
+    made["hooks"] = list(host.board.hooks(row.name)) if on else []
     return made
 
 
@@ -54,7 +55,6 @@ def plugin_object(host: Host, name: str, *, whole: bool) -> dict[str, Any]:
         **row_of(host, row),
         "values": _values(board, name, table) if whole else None,
         "order": _place(host.fittings.switches.order, name),
-        "hooks": [] if plugin is None else list(board.hooks(name)),
         "requires_api": None if declared is None else str(declared),
         "place": (str(getattr(plugin, "__file__", None) or found.place) or None) if whole else None,
         "costs": [_cost(asdict(one)) for one in read_totals(host.folders.root, name)],

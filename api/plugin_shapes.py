@@ -33,6 +33,7 @@ def plugin_schemas() -> dict[str, Shape]:
         "parameters": either(
             {**SCHEMA, "description": "JSON Schema of what it takes with an invocation"}, NULL
         ),
+        "hooks": listed(TEXT),
     }
     cost = of_dataclass(Spent, "PluginCost")["PluginCost"]
     del cost["properties"]["plugin"]
@@ -44,7 +45,6 @@ def plugin_schemas() -> dict[str, Shape]:
             {"type": "object", "description": "its settings in force, for administrators"}, NULL
         ),
         "order": {"type": ["integer", "null"], "description": "its place in `order`, from 0"},
-        "hooks": listed(TEXT),
         "requires_api": {
             "type": ["string", "null"],
             "description": "the range of the plugin API that it declares",

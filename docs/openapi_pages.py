@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stretto.api.openapi import offered, openapi
+from stretto.api.plugin_parameters import declared_parameters
 from stretto.api.problems import PROBLEMS, problem_title, problem_words
 from stretto.api.routes import ROUTES
 from stretto.host.runtime.host import Host
@@ -58,4 +59,4 @@ def openapi_document() -> dict[str, Any]:
         root = Path(name)
         (root / "plugins.toml").write_text("[host]\nautoload = false\n")
         with Host.open(Folders(root / "data"), Settings(), plugins_file=root / "plugins.toml") as host:
-            return openapi(ROUTES, host.version, offered(host))
+            return openapi(ROUTES, host.version, offered(host), declared=declared_parameters(host))

@@ -143,11 +143,20 @@ def _aligned(facts: dict[str, str]) -> Iterable[str]:
 def _table_of(title: str, schema: dict[str, Any] | None, values: dict[str, Any] | None) -> Iterable[str]:
     if schema is None:
         return
-    head = ("name", "type", "default") if values is None else ("name", "type", "default", "value")
+    means = any("description" in one for one in schema.get("properties", {}).values())
+    head = (
+        "name",
+        "type",
+        "default",
+        *(() if values is None else ("value",)),
+        *(("meaning",) if means else ()),
+    )
     rows = []
     for name, one in schema.get("properties", {}).items():
         value = () if values is None else (json.dumps(values.get(name)),)
-        rows.append((name, _type(one), json.dumps(one["default"]) if "default" in one else "-", *value))
+        meaning = (one.get("description", "-"),) if means else ()
+        default = json.dumps(one["default"]) if "default" in one else "-"
+        rows.append((name, _type(one), default, *value, *meaning))
     yield f"\n{title}"
     yield table(head, rows) if rows else "-"
 
@@ -155,6 +164,8 @@ def _table_of(title: str, schema: dict[str, Any] | None, values: dict[str, Any] 
 def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(arm) for arm in schema["anyOf"])
+    if "$ref" in schema:
+        return "object"
     if "enum" in schema or "const" in schema:
         return " or ".join(json.dumps(word) for word in schema.get("enum", [schema.get("const")]))
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}

@@ -7,6 +7,7 @@ from stretto.host.errors import NotFoundError, did_you_mean
 from ..access import ANYBODY
 from ..fields import shown
 from ..openapi import document_of, offered
+from ..plugin_parameters import declared_parameters
 from ..plugin_routes import plugin_offers
 from ..problems import PROBLEMS, problem_page
 from ..reference_page import PAGE
@@ -22,7 +23,9 @@ def show_openapi(call: Call) -> Reply:
     from . import ROUTES as EVERY_ROUTE
 
     host = call.services.host
-    body = document_of(EVERY_ROUTE, host.version, offered(host), plugin_offers(host))
+    body = document_of(
+        EVERY_ROUTE, host.version, offered(host), plugin_offers(host), declared_parameters(host)
+    )
     return RawReply(body=body, media_type="application/json", max_age_s=None)
 
 

@@ -83,7 +83,7 @@ def change(still: Still, name: str, body: object) -> Any:
 def test_rows_have_schemas_and_one_plugin_is_shown_whole(still: Still) -> None:
     rows = still.client.get("/api/plugins").data
     assert {"schedulers", "vaes", "resamplers"} <= {one["name"] for one in rows}
-    keys = ["name", "version", "origin", "offers", "status", "reason", "settings", "parameters"]
+    keys = ["name", "version", "origin", "offers", "status", "reason", "settings", "parameters", "hooks"]
     assert {tuple(one) for one in rows} == {tuple(keys)}
     assert len(row(still, "schedulers")["offers"]["schedulers"]) == 14
     mine = row(still, "mine")
