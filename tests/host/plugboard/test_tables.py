@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 from stretto.host.errors import ConfigurationError
 from stretto.host.plugboard.tables import read_table
 
@@ -28,6 +28,50 @@ class Needy:
 @dataclass(frozen=True)
 class Strange:
     thing: complex = 0j
+
+
+@dataclass(frozen=True)
+class Inner:
+    x: int = 0
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = Inner()
+    pair: tuple[int, str] = (1, "a")
+    word: Annotated[str, MinLen(2), MaxLen(3)] = "ab"
+    step: Annotated[int, MultipleOf(8)] = 8
+
+    def __post_init__(self) -> None:
+        if self.step == 64:
+            raise ValueError("64 is too much")
+
+
+def test_reads_tables_within_tables_and_fixed_lists() -> None:
+    values = {"inner": {"x": 3}, "pair": [2, "b"], "word": "abc", "step": 16}
+    assert read_table(values, Outer, "t") == Outer(Inner(3), (2, "b"), "abc", 16)
+    assert read_table({"folder": None}, Sample, "t").folder is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"inner": 3}, "t inner must be a table, not 3"),
+        ({"inner": {"y": 3}}, "t inner has no key 'y'; known: x"),
+        ({"inner": {"x": "y"}}, "t inner x must be a whole number, not 'y'"),
+        ({"pair": [1]}, "t pair must be a list of 2, not of 1"),
+        ({"pair": ["a", "b"]}, "t pair[0] must be a whole number, not 'a'"),
+        ({"word": "a"}, "t word must have at least 2 of them, not 1"),
+        ({"word": "abcd"}, "t word must have at most 3 of them, not 4"),
+        ({"step": 12}, "t step must be a multiple of 8, not 12"),
+        ({"step": 64}, "t cannot be so: 64 is too much"),
+        ({"word": None}, "t word must be a string, not None"),
+    ],
+)
+def test_says_what_is_wrong_within(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_table(values, Outer, "t")
+    assert str(caught.value) == message
 
 
 def test_reads_every_type() -> None:
