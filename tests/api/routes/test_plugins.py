@@ -250,7 +250,9 @@ def test_jobs_that_wait_keep_their_plans_while_a_plugin_is_switched(tmp_path: Pa
         plans = {}
         for uuid in (first, kept, last):
             client.wait(uuid, "completed")
-            plans[uuid] = client.get(f"/api/invocation-history/{uuid}").data[0]["attributes"]["plan"]["resolved"]
+            plans[uuid] = client.get(f"/api/invocation-history/{uuid}").data[0]["attributes"]["plan"][
+                "resolved"
+            ]
         assert "dull was here" in plans[first]["notes"]
         assert "dull was here" in plans[kept]["notes"]
         assert "dull was here" not in plans[last]["notes"]
