@@ -194,7 +194,9 @@ def stage(tmp_path_factory: Any) -> Any:
     folder = tmp_path_factory.mktemp("stage")
     (folder / "actor.py").write_text(ACTOR)
     (folder / "observer.py").write_text(OBSERVER)
-    (folder / "plugins.toml").write_text('[host]\nautoload = false\npaths = ["actor.py", "observer.py"]\nmax_failures = 0\n')
+    (folder / "plugins.toml").write_text(
+        '[host]\nautoload = false\npaths = ["actor.py", "observer.py"]\nmax_failures = 0\n'
+    )
     return folder / "plugins.toml"
 
 
