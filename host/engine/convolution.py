@@ -48,7 +48,7 @@ class Convolution(nn.Conv2d):
 
 @contextmanager
 def laid_out(network: nn.Module) -> Iterator[None]:
-    """Let the convolutions of `network` keep how weights are laid out; they must not change meanwhile."""
+    """Let the convolutions of `network` keep how weights are laid out, as long as these lie where they are."""
     borders = next((one.borders for one in network.modules() if isinstance(one, Convolution)), None)
     if borders is None or borders.remembers:
         yield
@@ -190,7 +190,8 @@ class _Borders:
 
     def laid(self, layer: nn.Conv2d, taken: torch.Tensor, weight: torch.Tensor) -> _Laid | None:
         """Lay a weight out for what is taken; None where oneDNN is better at it."""
-        key = id(weight), taken.shape
+        # an adapter may be merged meanwhile: in place, which a view shows, or in memory of its own
+        key = id(weight), weight.data_ptr(), taken.shape
         if key in self._laid:
             return self._laid[key]
         how, made = _how(layer, taken), None

@@ -195,6 +195,22 @@ def test_a_layout_is_kept_while_weights_stay_and_is_no_copy():
     assert not ours.borders._laid
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_weight_may_change_while_its_layout_is_kept(in_place):
+    plain, ours = pair(**KINDS["plain"])
+    ours.to(memory_format=torch.channels_last)
+    taken = torch.randn(2, 24, 4, 4)
+    changed = torch.randn_like(ours.weight, memory_format=torch.channels_last)
+    with torch.inference_mode(), laid_out(nn.Sequential(ours)):
+        ours(taken)
+        if in_place:
+            ours.weight.data.copy_(changed)
+        else:
+            ours.weight.data = changed
+        expected = plain._conv_forward(taken, changed, ours.bias)
+        assert (ours(taken) - expected).abs().max() < 1e-4
+
+
 def test_what_would_be_a_copy_is_not_kept():
     plain, ours = pair(**KINDS["plain"])
     ours.weight = nn.Parameter(ours.weight.contiguous(memory_format=torch.contiguous_format))
