@@ -65,6 +65,7 @@ class Bench:
     device: str = "cpu"
     precision: Precision = Precision.FLOAT32
     host: Any = field(default_factory=Offers)
+    ahead: tuple[Any, ...] = ()
     ticks: list[int] = field(default_factory=list)
     previews: list[tuple[Image.Image, ...]] = field(default_factory=list)
     memory: dict[Any, Any] = field(default_factory=dict)

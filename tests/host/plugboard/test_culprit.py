@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -113,7 +114,9 @@ def test_what_is_no_failure_passes_as_it_is(error: Exception) -> None:
     assert calls.blamed(error) is error
 
 
-def test_ctrl_c_stops_the_program_and_not_only_a_job() -> None:
+def test_ctrl_c_stops_the_program_and_not_only_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    # who runs in the background may have been told to ignore it
+    monkeypatch.setattr(signal, "getsignal", lambda _number: signal.default_int_handler)
     calls = Calls()
     call = calls.called(Place("mine", "run_step"), raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
