@@ -75,6 +75,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("packages")
+    (root / "data").mkdir()  # which the first command would make, and any test may be the first
     venv.create(root / "env", symlinks=True)
     (site,) = (root / "env" / "lib").glob("python*/site-packages")
     own = sysconfig.get_path("purelib")
