@@ -18,7 +18,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -51,9 +51,11 @@ class Environment:
 
     @classmethod
     def read(cls, record: Path) -> Self:
-        """Read the record of one; raises ConfigurationError when it is damaged."""
+        """Read the record of one; raises ConfigurationError when it is damaged, FileNotFoundError when it is gone."""
         try:
             return cls(folder=record.parent, **json.loads(record.read_text("utf-8")))
+        except FileNotFoundError:
+            raise
         except (OSError, ValueError, TypeError) as error:
             raise ConfigurationError(
                 f"{record} is damaged ({error}); delete the folder {record.parent}"
@@ -69,9 +71,17 @@ class Environment:
 
 def environments(root: Path) -> tuple[Environment, ...]:
     """Give the environments under `root`; of one distribution the newest, if there are several for a moment."""
-    records = sorted(root.glob(f"*/{_RECORD}"), key=lambda path: path.stat().st_mtime_ns)
-    found = {one.distribution: one for one in map(Environment.read, records)}
+    found = {one.distribution: one for one in _recorded_in(root)}
     return tuple(found[name] for name in sorted(found))
+
+
+def _recorded_in(root: Path) -> list[Environment]:
+    """Give all that have a record, the oldest first; one that another command takes away meanwhile is none."""
+    found = []
+    for record in root.glob(f"*/{_RECORD}"):
+        with suppress(FileNotFoundError):
+            found.append((record.stat().st_mtime_ns, Environment.read(record)))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
 @contextmanager
@@ -93,11 +103,10 @@ def made_environment(root: Path, spec: str, options: Sequence[str] = ()) -> Iter
             yield environment
             environment.write()
         except BaseException:
-            shutil.rmtree(folder)
+            _clear(folder)
             raise
     (folder / _LOCK).unlink(missing_ok=True)
-    for record in root.glob(f"*/{_RECORD}"):
-        other = Environment.read(record)
+    for other in _recorded_in(root):
         if other.folder != folder and other.distribution == environment.distribution:
             _drop(other)
 
@@ -115,7 +124,14 @@ def remove_environment(root: Path, plugin: str) -> Environment:
 
 def _drop(environment: Environment) -> None:
     (environment.folder / _RECORD).unlink(missing_ok=True)  # from now on it is not known
-    shutil.rmtree(environment.folder)
+    _clear(environment.folder)
+
+
+def _clear(folder: Path) -> None:
+    """Delete a folder; what another command deletes at the same time is gone all the same."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def _sweep(root: Path) -> None:
@@ -126,9 +142,9 @@ def _sweep(root: Path) -> None:
         if folder.is_dir() and not (folder / _RECORD).exists():
             try:
                 with FileLock(folder / _LOCK, timeout=0):
-                    shutil.rmtree(folder)
-            except Timeout:
-                continue  # somebody is at it
+                    _clear(folder)
+            except (Timeout, FileNotFoundError):
+                continue  # somebody is at it, or was
 
 
 def _slug(spec: str) -> str:

@@ -106,6 +106,25 @@ def test_what_was_left_half_made_goes_and_what_is_being_made_stays(tmp_path: Pat
         assert _folders(tmp_path) == sorted(["busy", made.folder.name])
 
 
+def test_what_another_command_deletes_at_the_same_time_is_gone(
+    tmp_path: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = shutil.rmtree
+
+    def deleted_first_by_another(folder: Path) -> None:
+        delete(folder)
+        delete(folder)
+
+    with made_environment(tmp_path, str(wheel("quiet", QUIET)), OFFLINE):
+        pass
+    (tmp_path / "left").mkdir()
+    monkeypatch.setattr("stretto.host.isolation.environments.shutil.rmtree", deleted_first_by_another)
+    with pytest.raises(PluginError, match=r"^pip could not install 'nonesuch'"):
+        made_environment(tmp_path, "nonesuch", OFFLINE).__enter__()
+    remove_environment(tmp_path, "quiet")
+    assert _folders(tmp_path) == []
+
+
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "environment.json").write_text("{")
