@@ -27,7 +27,7 @@ from .kinds import IMAGE_KINDS
 from .line import Line
 from .pictures import given, put
 from .schema import described
-from .values import error_json, event_from, read_as
+from .values import error_json, event_from, packed, read_as
 from .view import IsolatedView
 
 if TYPE_CHECKING:
@@ -44,28 +44,28 @@ def serve(pipe: int, memory: int) -> None:
     try:
         boot = line.receive()
         servant = Servant(boot, memory)
-        line.send(_answered(servant.load, {}))
+        line.send_packed(_answered(servant.load, {}))
         while True:
             message = line.receive()
             answer = _answered(getattr(servant, f"do_{message.pop('call')}"), message)
-            line.send(answer)
+            line.send_packed(answer)
             if servant.stopped:
                 return
     except (EOFError, OSError):
         os._exit(1)  # nobody listens any more
 
 
-def _answered(work: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a call comes to: an answer, or what it raised."""
+def _answered(work: Callable[..., Any], arguments: Mapping[str, Any]) -> bytes:
+    """Give the message of what a call comes to: an answer, or what it raised, or that JSON has no such answer."""
     try:
-        return {"answer": work(**arguments)}
+        return packed({"answer": work(**arguments)})
     except StrettoError as error:
-        return {"error": error_json(error)}
+        return packed({"error": error_json(error)})
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code may do anything
         traceback.print_exc()
         sys.stderr.flush()
         words = " ".join(str(error).split())
-        return {"raised": f"{type(error).__name__}: {words}" if words else type(error).__name__}
+        return packed({"raised": f"{type(error).__name__}: {words}" if words else type(error).__name__})
 
 
 class _Inner:

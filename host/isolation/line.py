@@ -29,7 +29,10 @@ class Line:
 
     def send(self, message: Mapping[str, Any], patience: Callable[[], None] | None = None) -> None:
         """Send a message; raises OSError when the other end is gone."""
-        body = packed(message)
+        self.send_packed(packed(message), patience)
+
+    def send_packed(self, body: bytes, patience: Callable[[], None] | None = None) -> None:
+        """Send a message that is packed already; raises OSError when the other end is gone."""
         rest = memoryview(_LENGTH.pack(len(body)) + body)
         self._end.settimeout(None if patience is None else _SLICE_S)
         while rest:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PluginError
 from .line import Line
 from .pictures import given, put, segment
-from .values import error_from
+from .values import error_from, packed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Launch", "Process"]
+__all__ = ["Launch", "Process", "signal_name"]
 
 # Taken from the host's installation where the environment has none of its own: what `import stretto.host` needs,
 # and what pictures are.
@@ -154,9 +154,10 @@ class Process:
     # -- calls ---------------------------------------------------------------------------------
 
     def _exchange(self, what: str, message: Mapping[str, Any], check: Callable[[], None]) -> Any:
+        body = packed(message)  # what cannot be sent is the caller's fault, and costs no process
         patience = self._patience(what, check)
         try:
-            self._line.send(message, patience)
+            self._line.send_packed(body, patience)
             reply = self._line.receive(patience)
             self._check_memory(what, alone=True)  # 0.1 ms; with those that it started 0.6 ms
         except (EOFError, OSError, _EndedError) as error:
@@ -220,9 +221,7 @@ class Process:
         except subprocess.TimeoutExpired:
             return f"closed its pipe in {what}, and its process was ended"
         if code < 0:
-            return (
-                f"was ended by {signal.Signals(-code).name} in {what}; the next call starts its process anew"
-            )
+            return f"was ended by {signal_name(-code)} in {what}; the next call starts its process anew"
         self._keeper.join(_GRACE_S)
         words = f" (it printed last: {self._last[-1][:300]})" if self._last else ""
         return f"left with exit code {code} in {what}{words}; the next call starts its process anew"
@@ -291,6 +290,14 @@ def _printable(line: bytes) -> str:
     text = line[:_LINE_BYTES].decode(errors="backslashreplace")
     safe = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
     return safe if len(safe) <= _LINE_CHARACTERS else f"{safe[:_LINE_CHARACTERS]}..."
+
+
+def signal_name(number: int) -> str:
+    """Give a signal's name, such as SIGKILL; real-time signals between the first and the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _nothing() -> None:

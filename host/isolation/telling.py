@@ -32,27 +32,35 @@ class Teller:
         self._failure: StrettoError | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     def tell(self, event: Event) -> None:
-        """Have the plugin told; raises what an earlier event came to, and PluginError when too many wait."""
+        """Have the plugin told; raises what an earlier event came to, PluginError when too many wait or it is closed."""
         with self._lock:
+            if self._closed:
+                raise PluginError(
+                    f"the plugin '{self._remote.name}' is not told of {type(event).__name__}: the host has closed it"
+                )
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._send, name=f"events to {self._remote.name}", daemon=True
                 )
                 self._thread.start()
-        try:
-            self._waiting.put_nowait(event)
-        except queue.Full:
-            raise PluginError(
-                f"the plugin '{self._remote.name}' observes too slowly: {_MOST} events wait, and this one is left out"
-            ) from None
+            try:
+                self._waiting.put_nowait(event)
+            except queue.Full:
+                raise PluginError(
+                    f"the plugin '{self._remote.name}' observes too slowly: {_MOST} events wait, and this one is left "
+                    "out"
+                ) from None
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
 
     def close(self) -> None:
         """Tell what waits, for five seconds at most; what is left out is logged."""
+        with self._lock:
+            self._closed = True
         if self._thread is None:
             return
         deadline = time.monotonic() + _GRACE_S
@@ -80,3 +88,8 @@ class Teller:
                 self._remote.call("observe", event=event_json(event))
             except StrettoError as error:
                 self._failure = error
+            except Exception as error:  # noqa: BLE001 - the thread tells the next event all the same
+                self._failure = PluginError(
+                    f"the plugin '{self._remote.name}' was not told of {type(event).__name__}: "
+                    f"{type(error).__name__}: {error}"
+                )

@@ -48,7 +48,9 @@ def unpacked(sent: bytes) -> dict[str, Any]:
 def _mapping(value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain(dict(value))
-    raise TypeError(f"{type(value).__name__} cannot be sent to a plugin's process; JSON's values can")
+    raise TypeError(
+        f"{type(value).__name__} cannot cross to or from a plugin's process; give numbers, strings, lists and mappings"
+    )
 
 
 def read_as(hint: Any, value: Any, where: str) -> Any:

@@ -60,6 +60,9 @@ class Upscaler:
     def killed(self, image):
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def realtime(self, image):
+        os.kill(os.getpid(), 35)
+
     def left(self, image):
         print("no more", flush=True)
         os._exit(3)
@@ -207,6 +210,8 @@ def register_background_removers():
 def build_plan(request, host):
     plan = yield
     style = host.plugin_parameters("rough", Parameters, request).style
+    if style == "odd":
+        return plan.with_note(1j)
     if style == "lost":
         host.resolve_model("starter")
     return replace(plan, prompt=f"{plan.prompt}, {style}").with_note(f"rough, in {os.getpid()}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -168,6 +169,20 @@ def test_what_stays_outside_is_said(rough: Rough) -> None:
         _planned(rough(), request, PLAN)
 
 
+def test_a_plan_that_json_has_not_is_the_plugins_error_and_ends_nothing(rough: Rough) -> None:
+    plugin = rough()
+    request = InvocationRequest(plugins={"rough": {"style": "odd"}})
+    with pytest.raises(
+        PluginError,
+        match=r"^the plugin 'rough' raised in build_plan: TypeError: complex cannot cross to or from a plugin's process;",
+    ):
+        _planned(plugin, request, PLAN)
+    pid = plugin.remote.pid
+    assert pid is not None
+    assert _planned(plugin, InvocationRequest(prompt="x"), PLAN) is not None
+    assert plugin.remote.pid == pid
+
+
 PLANNER = """
 from dataclasses import replace
 
@@ -224,6 +239,33 @@ def test_what_an_observer_raises_last_is_logged(rough: Rough, caplog: pytest.Log
     assert (
         "observe: the plugin 'rough' raised in observe: ValueError: cannot hear of it all" in caplog.messages
     )
+
+
+def test_an_event_that_cannot_be_sent_is_said_and_the_next_ones_are_told(
+    rough: Rough, tmp_path: Path
+) -> None:
+    plugin: Any = rough()
+    odd: Any = 1j  # who tells may be a plugin
+    plugin.observe(event=Started(job="j", number=odd))
+    with pytest.raises(
+        PluginError, match=r"^the plugin 'rough' was not told of Started: TypeError: complex cannot cross"
+    ):
+        _until_raised(lambda: plugin.observe(event=Started(job="j", number=2)))
+    plugin.observe(event=Finished(job="j", number=3))
+    plugin.close()
+    lines = (tmp_path / "diary.txt").read_text().splitlines()
+    assert lines[-2:] == ["Finished j 3", "stopped"]
+
+
+def test_who_is_closed_is_not_told_again(rough: Rough) -> None:
+    plugin: Any = rough()
+    plugin.observe(event=Started(job="j"))
+    plugin.close()
+    with pytest.raises(
+        PluginError, match=r"^the plugin 'rough' is not told of Started: the host has closed it$"
+    ):
+        plugin.observe(event=Started(job="j"))
+    assert not [thread for thread in threading.enumerate() if thread.name == "events to rough"]
 
 
 DEAF = "import time\nfrom stretto.host import hookimpl\n\n\n@hookimpl\ndef observe(event):\n    time.sleep(600)\n"
