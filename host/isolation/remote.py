@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Remote"]
 
+_SLICE_S = 0.1  # between two looks at whether a call that waits for others is still wanted
 _GRACE_S = 2.0  # for a call that is at work when the host stops
 
 
 class Remote:
-    """Calls into one plugin's process, one at a time; safe to use from several threads."""
+    """Calls into one plugin's process, one at a time; safe to use from several threads.
+
+    A call waits for those before it, as long as one call may take at most, and can be stopped meanwhile.
+    """
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
@@ -40,18 +45,18 @@ class Remote:
 
     def call(self, what: str, **said: Any) -> Any:
         """Have a call answered; raises what the plugin raised, PluginError when it ended, hung or took too much."""
-        with self._lock:
+        with self._turn(what):
             return self._ready().call(what, said, None, self._check())
 
     def picture(self, what: str, image: Image, **said: Any) -> Image:
         """Have a call answered that takes a picture and gives one."""
-        with self._lock:
+        with self._turn(what):
             process = self._ready()
             return process.picture(process.call(what, said, image, self._check()), what)
 
     def piece(self, what: str, image: Image | None, **said: Any) -> tuple[Image, tuple[int, int]] | None:
         """Have the next piece of a picture made, with its left and top pixel; None when there is no more."""
-        with self._lock:
+        with self._turn(what):
             process = self._ready()
             answer = process.call(what, said, image, self._check())
             if answer is None:
@@ -81,6 +86,23 @@ class Remote:
             if self._process is not None:
                 self._process.quit()
                 self._process = None
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _turn(self, what: str) -> Iterator[None]:
+        """Hold the process for one call; raises PluginError when others have it for a whole time_limit_s."""
+        check, limit_s = self._check(), self._launch.time_limit_s
+        deadline = time.monotonic() + limit_s
+        while not self._lock.acquire(timeout=max(0.0, min(_SLICE_S, deadline - time.monotonic()))):
+            check()
+            if time.monotonic() >= deadline:
+                raise PluginError(
+                    f"the plugin '{self.name}' did not come to {what} within its time_limit_s of {limit_s:g} s, for its "
+                    f"process was at other calls; raise time_limit_s in [plugins.{self.name}] if they need longer"
+                )
+        try:
+            yield
         finally:
             self._lock.release()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,6 +44,11 @@ def _said(plugin: IsolatedPlugin, name: str) -> str:
     ("name", "message"),
     [
         ("killed", "was ended by SIGKILL in upscale; the next call starts its process anew"),
+        pytest.param(
+            "realtime",
+            "was ended by signal 35 in upscale; the next call starts its process anew",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux has signals without a name"),
+        ),
         ("fault", "was ended by SIGSEGV in upscale; the next call starts its process anew"),
         (
             "left",
@@ -205,6 +212,60 @@ def test_calls_from_several_threads_get_their_own_answers(rough: Rough) -> None:
     pictures = [Image.new("L", (8 + i, 4), i) for i in range(24)]
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(lambda picture: upscaler.upscale(picture, 1), pictures)) == pictures
+
+
+def test_a_call_behind_one_that_hangs_can_be_stopped_and_costs_it_nothing(rough: Rough) -> None:
+    plugin = rough(time_limit_s=60.0)
+    upscaler = _upscaler(plugin, "hangs")
+    pid, stopped, at_work = plugin.remote.pid, False, threading.Event()
+
+    def first() -> None:
+        with plugin.remote.checked(at_work.set):
+            upscaler.upscale(SMALL, 1)
+
+    def check() -> None:
+        if stopped:
+            raise _StoppedError
+
+    def second() -> None:
+        with plugin.remote.checked(check):
+            upscaler.upscale(SMALL, 1)
+
+    with ThreadPoolExecutor(2) as pool:
+        hanging = pool.submit(first)
+        assert at_work.wait(10)
+        waiting = pool.submit(second)
+        stopped = True
+        with pytest.raises(_StoppedError):
+            waiting.result(5)
+        assert not hanging.done()
+        assert plugin.remote.pid == pid
+        plugin.remote.close()
+        with pytest.raises(PluginError, match=r"was ended, for the host stops"):
+            hanging.result(10)
+
+
+def test_a_call_waits_for_others_no_longer_than_its_limit(rough: Rough) -> None:
+    plugin = rough(time_limit_s=1.0)
+    upscaler = _upscaler(plugin, "hangs")
+    pid = plugin.remote.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while _runs(pid):
+        time.sleep(0.01)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(upscaler.upscale, SMALL, 1)  # has the process's start before its own second
+        while plugin.remote.pid == pid:
+            time.sleep(0.001)
+        with pytest.raises(PluginError) as caught:
+            plugin.remote.call("missing", kind="upscalers", name="absent")
+        with pytest.raises(PluginError, match=r"did not come to an end of upscale"):
+            first.result(10)
+    assert str(caught.value) == (
+        "the plugin 'rough' did not come to missing within its time_limit_s of 1 s, for its process was at other calls; "
+        "raise time_limit_s in [plugins.rough] if they need longer"
+    )
+    assert _works(plugin)
 
 
 ORPHAN = """
