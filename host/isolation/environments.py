@@ -7,7 +7,6 @@ one to make an environment takes it away.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -153,7 +152,9 @@ def _slug(spec: str) -> str:
 
 
 def _filled(folder: Path, spec: str, options: Sequence[str]) -> Environment:
-    if importlib.util.find_spec("pip") is None:
+    if not any(
+        importlib.metadata.distributions(name="pip")
+    ):  # to look for the module would put setuptools to work
         raise ConfigurationError(f"{sys.executable} has no pip; install it: {sys.executable} -m ensurepip")
     venv.EnvBuilder(symlinks=os.name == "posix").create(folder)
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
