@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,24 @@ def check_command(
 
 
 def _meant(plugin: str, place: Place) -> str:
-    """Find the file that plugins.toml has under a plugin's name; else what was said."""
+    """Find the file that plugins.toml has under a plugin's name; else what was said.
+
+    Raises ConfigurationError for the name of an isolated plugin, whose packages are not to be had here.
+    """
     from stretto.host.plugboard.switches import read_switches
+    from stretto.host.runtime.switching import find
 
     if Path(plugin).exists():
         return str(Path(plugin).resolve())
-    files = {path.stem: path for path in read_switches(place.plugins_file).paths}
-    return str(files.get(plugin, plugin))
+    switches = read_switches(place.plugins_file, place.folders.root)
+    files = {path.stem: path for path in switches.paths}
+    if plugin in files:
+        return str(files[plugin])
+    if any(one.name == plugin and one.origin.startswith("isolated") for one in find(place.folders, switches)):
+        raise ConfigurationError(
+            f"the plugin '{plugin}' is isolated; check its project's folder: stretto plugins check FOLDER"
+        )
+    return plugin
 
 
 def _checked(plugin: str, time_limit_s: float) -> list[dict[str, Any]]:
@@ -98,14 +110,16 @@ def _checked(plugin: str, time_limit_s: float) -> list[dict[str, Any]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a child that is still there, and all that it started."""
-    if child.poll() is None:
+    """End a child, if it is still there, and all that it started, which may outlive it."""
+    with suppress(ProcessLookupError, PermissionError):  # PermissionError is macOS' word for a zombie
         os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    child.wait()
 
 
 def _epitaph(code: int, words: str) -> str:
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    from stretto.host.isolation.process import signal_name
+
+    how = f"by {signal_name(-code)}" if code < 0 else f"with exit code {code}"
     last = words[-LAST_WORDS:].splitlines()
     return f"the process ended {how}" + (f": {last[-1]}" if last else "")
 

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from configparser import ConfigParser
 from email.parser import HeaderParser
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,11 @@ from stretto.host.errors import (
 from stretto.host.settings import Settings
 
 from .options import Place, place_options
+from .pip_options import for_wheel, refuse_options
 from .tables import table
 
 if TYPE_CHECKING:
+    from stretto.host.isolation.environments import Environment
     from stretto.host.isolation.isolation import Isolation
     from stretto.host.plugboard.discover import Found
     from stretto.host.plugboard.switches import Switches
@@ -49,11 +50,13 @@ def install_command(
 ) -> None:
     """Install a plugin: a requirement such as `name>=1`, a wheel, or a project's folder.
 
-    pip of this environment does it; what comes after `--` are pip's OPTIONS. What is no plugin is not installed.
+    pip of this environment does it; what comes after `--` are pip's OPTIONS, but for those that install elsewhere
+    (--target, --root, --prefix) or something else (-r, -e). What is no plugin is not installed.
     A running server takes it up with its next request.
     """
     from stretto.host.runtime.reloading import ring
 
+    refuse_options(options)
     names = _apart(place, spec, options) if isolated else _here(place, spec, options, upgrade=upgrade)
     ring(place.folders.root)
     _show(place, names)
@@ -90,7 +93,17 @@ def _apart(place: Place, spec: str, options: Sequence[str]) -> tuple[str, ...]:
     from stretto.host.plugboard.switches import read_switches
 
     switches = read_switches(place.plugins_file, place.folders.root)
-    environment, file = put_in(_isolation(place, switches), switches, place.folders.root, spec, options)
+
+    def check(environment: Environment) -> None:
+        try:
+            _come_up(place)
+        except ConfigurationError as error:
+            raise StateConflictError(
+                f"{environment.distribution} was taken out again, for with it {error}"
+            ) from error
+
+    apart = _isolation(place, switches)
+    environment, file = put_in(apart, switches, place.folders.root, spec, options, check)
     click.echo(
         f"{environment.distribution} {environment.version} is in {environment.folder}, and on in {file}"
     )
@@ -117,12 +130,15 @@ def _isolation(place: Place, switches: Switches) -> Isolation:
 
 def _here(place: Place, spec: str, options: Sequence[str], *, upgrade: bool) -> tuple[str, ...]:
     package, names = _looked_into(spec, options)
-    before = _is_installed(package)
-    _pip("install", *(["--upgrade"] if upgrade else []), *options, spec)
+    before = _installed_version(package)
+    again = _source(package)
+    _pip("install", *(["--upgrade"] if upgrade else []), *options, "--", spec)
     try:
         _come_up(place)
     except ConfigurationError as error:
-        if before:
+        if before is not None:
+            if _installed_version(package) != before:
+                _put_back(package, before, again, options, error)
             raise
         _pip("uninstall", "--yes", package)
         raise StateConflictError(f"{package} was uninstalled again, for with it {error}") from error
@@ -132,7 +148,7 @@ def _here(place: Place, spec: str, options: Sequence[str], *, upgrade: bool) -> 
 def _looked_into(spec: str, options: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Have the package's wheel fetched or built, and give its name and plugins; raises PluginError without one."""
     with tempfile.TemporaryDirectory(prefix="stretto-wheel-") as folder:
-        _pip("wheel", "--no-deps", "--wheel-dir", folder, *options, spec)
+        _pip("wheel", "--no-deps", "--wheel-dir", folder, *for_wheel(options), "--", spec)
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             kept = {Path(name).name: name for name in archive.namelist() if ".dist-info/" in name}
@@ -152,14 +168,42 @@ def _looked_into(spec: str, options: Sequence[str]) -> tuple[str, tuple[str, ...
     return package, names
 
 
-def _is_installed(package: str) -> bool:
+def _installed_version(package: str) -> str | None:
+    import importlib
     from importlib.metadata import PackageNotFoundError, version
 
+    importlib.invalidate_caches()
     try:
-        version(package)
+        return version(package)
     except PackageNotFoundError:
-        return False
-    return True
+        return None
+
+
+def _source(package: str) -> str | None:
+    """Give where an installed package can be had again: its archive (PEP 610), else its version; None without it."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        found = distribution(package)
+    except PackageNotFoundError:
+        return None
+    said = json.loads(found.read_text("direct_url.json") or "{}")
+    return str(said["url"]) if "archive_info" in said else f"{package}=={found.version}"
+
+
+def _put_back(package: str, before: str, again: str | None, options: Sequence[str], why: Exception) -> None:
+    """Install the release again that was there; raises StateConflictError with what came of it."""
+    now = _installed_version(package)
+    try:
+        _pip("install", "--no-deps", *for_wheel(options), "--", again or f"{package}=={before}")
+    except PluginError as error:
+        raise StateConflictError(
+            f"{package} {now} stays installed in place of {before}, which could not be had again from {again}, and the "
+            f"host does not start with it: {why}; install {before} from where it is ({sys.executable} -m pip install "
+            f"PATH), or uninstall it: {sys.executable} -m pip uninstall {package}"
+        ) from error
+    raise StateConflictError(f"{package} {before} was installed again, for with {now} {why}") from why
 
 
 def _come_up(place: Place) -> None:
@@ -219,7 +263,9 @@ def _forget(place: Place, names: tuple[str, ...]) -> None:
 
 def _pip(*words: str) -> None:
     """Run pip of this environment, its words on stderr as they come; raises PluginError when it fails."""
-    if find_spec("pip") is None:
+    from importlib.metadata import distributions
+
+    if not any(distributions(name="pip")):
         raise ConfigurationError(f"{sys.executable} has no pip; install it: {sys.executable} -m ensurepip")
     done = subprocess.run(  # noqa: S603  # pip, with what the administrator asked for
         [sys.executable, "-m", "pip", "--disable-pip-version-check", *words], stdout=sys.stderr, check=False

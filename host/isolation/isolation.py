@@ -7,8 +7,8 @@ import importlib.metadata
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,15 @@ class Isolation:
         return plugin
 
     def install(self, spec: str, options: Sequence[str] = ()) -> Environment:
+        """Make an environment as `installing` does, and keep it."""
+        with self.installing(spec, options) as environment:
+            return environment
+
+    @contextmanager
+    def installing(self, spec: str, options: Sequence[str] = ()) -> Iterator[Environment]:
         """Make an environment with the plugins of a package, once each of them was imported in it.
+
+        The `with` block finds it made; if that raises, it goes, and an older one of the package stays.
 
         `options` are pip's. Raises PluginError when pip fails, or a plugin cannot be imported or be isolated.
         """
@@ -140,7 +148,8 @@ class Isolation:
                         )
             for name in environment.plugins:
                 _described(environment, self._launch(environment, name))
-        return environment
+            environment.write()
+            yield environment
 
     def remove(self, name: str) -> Environment:
         """Take a plugin's environment away; raises NotFoundError when there is none."""

@@ -104,6 +104,34 @@ def test_from_installing_to_removing(wheel: Path, tmp_path: Path, capsys: pytest
     assert list(environments.iterdir()) == []
 
 
+def test_a_package_that_clashes_is_taken_out_again(
+    wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, environments = tmp_path / "data" / "plugins.toml", tmp_path / "data" / "environments"
+    clashing = tmp_path / "clashing" / wheel.name
+    clashing.parent.mkdir()
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(clashing, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'Spec(name="mean"', b'Spec(name="lanczos"'))
+    command = ["plugins", "install", str(clashing), "--isolated", "--", "--no-index"]
+    assert run(command) == 1
+    assert capsys.readouterr().err == (
+        "stretto: StateConflictError: stretto-mean was taken out again, for with it the plugins 'mean' (isolated "
+        "stretto-mean) and 'resamplers' (built-in) both offer the upscaler 'lanczos'; disable the other one first: "
+        "stretto plugins disable NAME\n"
+    )
+    assert list(environments.iterdir()) == []
+    assert not file.exists()
+    assert run([*command[:2], str(wheel), *command[3:]]) == 0
+    kept, text = list(environments.iterdir()), "# mine\n[plugins.mean]\nisolated = true\nshade = 4\n"
+    file.write_text(text)
+    assert run(command) == 1
+    assert (list(environments.iterdir()), file.read_text()) == (kept, text)
+    row = _row(capsys)
+    assert row is not None
+    assert row["status"] == "on"
+
+
 def test_what_pip_cannot_install_is_said_and_nothing_is_changed(
     wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

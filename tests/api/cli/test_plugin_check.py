@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from stretto.api.cli.main import run
 
@@ -142,10 +144,58 @@ def test_a_name_in_plugins_toml_is_that_file(capsys: pytest.CaptureFixture[str])
     assert (code, rows[0]["name"]) == (0, "mine")
 
 
+def test_a_name_in_the_data_directorys_file_is_that_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.py").write_text(GOOD)
+    (tmp_path / "data" / "plugins.toml").write_text('[host]\npaths = ["mine.py"]\n')
+    code, rows = check(capsys, "mine")
+    assert (code, rows[0]["name"]) == (0, "mine")
+
+
+def test_the_name_of_an_isolated_plugin_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("plugins.toml").write_text("[plugins.mine]\nisolated = true\n")
+    assert run(["plugins", "check", "mine"]) == 1
+    assert capsys.readouterr().err == (
+        "stretto: ConfigurationError: the plugin 'mine' is isolated; check its project's folder: stretto plugins check "
+        "FOLDER\n"
+    )
+
+
+def test_what_a_crashed_plugin_started_ends_with_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fall = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); os._exit(3)"
+    )
+    Path("mine.py").write_text(FALLS.replace("FALL", fall))
+    code, _ = check(capsys, "mine.py")
+    assert code == 1
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize(
     ("fall", "words"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "the process ended by SIGKILL"),
+        pytest.param(
+            "os.kill(os.getpid(), 35)",
+            "the process ended by signal 35",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux has signals without a name"),
+        ),
         ("os._exit(3)", "the process ended with exit code 3"),
         ("print('farewell', flush=True); os._exit(0)", "the process ended with exit code 0: farewell"),
     ],

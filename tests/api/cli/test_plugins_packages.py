@@ -133,6 +133,18 @@ def test_a_package_that_clashes_goes_again(place: Place) -> None:
     assert "mine" not in place.rows()
 
 
+def test_a_release_that_clashes_makes_way_for_the_one_before(place: Place) -> None:
+    wheels = place.root / "wheels"
+    assert place.install(wheel(wheels, "stretto-later", {"late": "late"})).returncode == 0
+    clashing = wheel(wheels, "stretto-later", {"late": "lanczos"}, "2.0")
+    done = place.install(clashing, "--upgrade")
+    assert done.stderr.splitlines()[-1].startswith(
+        "stretto: StateConflictError: stretto-later 1.0 was installed again, for with 2.0 the plugins 'late' (package "
+    )
+    assert place.rows()["late"]["version"] == "1.0"
+    assert place.run("remove", "late").returncode == 0
+
+
 def test_what_is_no_package_is_not_removed(place: Place) -> None:
     (place.root / "single.py").write_text(OFFER.format(name="single"))
     place.file.write_text(f'[host]\npaths = ["{place.root}/single.py"]\norder = ["gone"]\n')

@@ -135,7 +135,7 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 def test_without_pip_it_says_how_to_get_it(
     tmp_path: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.metadata.distributions", lambda **_named: iter(()))
 
     def installs() -> None:
         with made_environment(tmp_path, str(wheel("quiet", QUIET)), OFFLINE):
