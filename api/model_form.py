@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from stretto.host.contracts.request import (
     Unit,
 )
 from stretto.host.errors import Fault, did_you_mean
+from stretto.host.planning.acceleration import NONE
 
 from .fields import checked, refuse, shown
 
@@ -45,6 +46,12 @@ CONFIG = {
 LISTS = ("lora", "lycoris", "inversion")
 # where an empty text is the same as null, as forms send it
 EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae", "acceleration")
+# key -> the kind of offer that its value must be the name of, one such in words, what it may be besides
+OFFERED = {
+    "scheduler": ("schedulers", "scheduler", ()),
+    "multi_scheduler": ("schedulers", "scheduler", ()),
+    "acceleration": ("compilers", "compiler", (NONE,)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +89,11 @@ class ModelForm:
     acceleration: Name | None = None
 
 
-def read_form(body: Mapping[str, object], schedulers: Mapping[str, object]) -> dict[str, Any]:
+def read_form(body: Mapping[str, object], offers: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
     """Give the keys that were sent with checked values, null for what is to be cleared.
 
-    Unknown keys are left out; `model` is another word for `checkpoint`. Raises InvalidRequestError
-    with every fault.
+    Unknown keys are left out; `model` is another word for `checkpoint`. `offers` gives what is offered of a
+    kind. Raises InvalidRequestError with every fault, names of schedulers and compilers that nobody offers too.
     """
     sent = dict(body)
     if sent.get("checkpoint") is None and sent.get("model") is not None:
@@ -94,7 +101,7 @@ def read_form(body: Mapping[str, object], schedulers: Mapping[str, object]) -> d
     names = [field.name for field in fields(ModelForm)]
     there = {name: _normal(name, sent[name]) for name in names if name in sent}
     form, faults = checked(ModelForm, {name: value for name, value in there.items() if value is not None})
-    faults += _unknown_schedulers(there, schedulers)
+    faults += _unknown_names(there, offers)
     if isinstance(name := there.get("name"), str) and not _serves(name):
         faults.append(
             Fault(field="name", message=f"{shown(name)} serves for no address; leave out / and controls")
@@ -129,10 +136,11 @@ def _serves(name: str) -> bool:
     return bool(name.strip()) and name.isprintable() and "/" not in name
 
 
-def _unknown_schedulers(there: Mapping[str, object], schedulers: Mapping[str, object]) -> list[Fault]:
-
-    return [
-        Fault(field=name, message=f"{shown(word)} is no scheduler; {did_you_mean(word, list(schedulers))}")
-        for name in ("scheduler", "multi_scheduler")
-        if isinstance(word := there.get(name), str) and word not in schedulers
-    ]
+def _unknown_names(there: Mapping[str, object], offers: Callable[[str], Mapping[str, Any]]) -> list[Fault]:
+    found = []
+    for name, (kind, what, more) in OFFERED.items():
+        word, known = there.get(name), [*offers(kind), *more]
+        if isinstance(word, str) and word not in known:
+            message = f"{shown(word)} is no {what}; {did_you_mean(word, known)}"
+            found.append(Fault(field=name, message=message))
+    return found

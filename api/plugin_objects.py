@@ -17,21 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["plugin_object", "plugin_row", "row_of"]
 
 
-def plugin_row(row: PluginRow) -> dict[str, Any]:
-    """Give a row of the list of plugins."""
+# what a row says to callers who may not see its reason, which names folders and what was raised
+REASONS = {
+    "on": "there is something to know about it; an administrator sees what",
+    "off": "off; an administrator sees why",
+    "broken": "broken; an administrator sees why",
+}
+
+
+def plugin_row(row: PluginRow, *, whole: bool = True) -> dict[str, Any]:
+    """Give a row of the list of plugins; places and reasons in full only if it is to be the `whole`."""
+    file = row.origin.startswith("file ")
     return {
         "name": row.name,
         "version": row.version,
-        "origin": row.origin,
+        "origin": "file" if file and not whole else row.origin,
         "offers": {kind: list(names) for kind, names in row.offers.items()},
         "status": row.status,
-        "reason": row.reason,
+        "reason": row.reason if whole or row.reason is None else REASONS[row.status],
     }
 
 
-def row_of(host: Host, row: PluginRow) -> dict[str, Any]:
+def row_of(host: Host, row: PluginRow, *, whole: bool) -> dict[str, Any]:
     """Give a row with the plugin's hooks and the JSON Schemas of its settings and parameters, None without."""
-    made = plugin_row(row)
+    made = plugin_row(row, whole=whole)
     on = row.status == "on"
     made["settings"] = _schema(host.board.settings(row.name)) if on else None
     made["parameters"] = _schema(host.board.parameters(row.name)) if on else None
@@ -40,7 +49,7 @@ def row_of(host: Host, row: PluginRow) -> dict[str, Any]:
 
 
 def plugin_object(host: Host, name: str, *, whole: bool) -> dict[str, Any]:
-    """Give all about one plugin; values and places only if it is to be the `whole`.
+    """Give all about one plugin; values, places, reasons and failures' words only if it is to be the `whole`.
 
     Raises NotFoundError with the nearest name.
     """
@@ -52,12 +61,12 @@ def plugin_object(host: Host, name: str, *, whole: bool) -> dict[str, Any]:
     table = host.fittings.switches.own_table(name)
     declared = None if plugin is None else declared_api(plugin)
     return {
-        **row_of(host, row),
+        **row_of(host, row, whole=whole),
         "values": _values(board, name, table) if whole else None,
         "order": _place(host.fittings.switches.order, name),
         "requires_api": None if declared is None else str(declared),
         "place": (str(getattr(plugin, "__file__", None) or found.place) or None) if whole else None,
-        "costs": [_cost(asdict(one)) for one in read_totals(host.folders.root, name)],
+        "costs": [_cost(asdict(one), whole=whole) for one in read_totals(host.folders.root, name)],
     }
 
 
@@ -65,9 +74,9 @@ def _place(order: tuple[str, ...], name: str) -> int | None:
     return order.index(name) if name in order else None
 
 
-def _cost(spent: dict[str, Any]) -> dict[str, Any]:
+def _cost(spent: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     del spent["plugin"]
-    return spent
+    return spent if whole else {**spent, "last": ""}
 
 
 def _values(board: Board, name: str, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,16 @@ PLUGIN_FORM: Shape = {
 def plugin_schemas() -> dict[str, Shape]:
     """Give the named schemas: a row of the list, and all about one plugin."""
     row = of_dataclass(PluginRow, "Plugin")["Plugin"]
+    row["properties"] |= {
+        "origin": {
+            **row["properties"]["origin"],
+            "description": "`built-in`, `package NAME`, `isolated NAME`, or `file` with its path for administrators",
+        },
+        "reason": {
+            **row["properties"]["reason"],
+            "description": "why it is not on, or what is to be known; in general words for others than administrators",
+        },
+    }
     settings: Shape = {
         "settings": either({**SCHEMA, "description": "JSON Schema of what it is set by"}, NULL),
         "parameters": either(
@@ -37,6 +47,10 @@ def plugin_schemas() -> dict[str, Shape]:
     }
     cost = of_dataclass(Spent, "PluginCost")["PluginCost"]
     del cost["properties"]["plugin"]
+    cost["properties"]["last"] = {
+        **cost["properties"]["last"],
+        "description": "what the last failure said, for administrators; empty for others",
+    }
     cost["required"] = [name for name in cost["required"] if name != "plugin"]
     whole = {
         **row["properties"],

@@ -93,7 +93,7 @@ def add_command(place: Place, *, name: str, checkpoint: str, settings: tuple[tup
     with closing(_host(place)) as host, place.records() as records:
         weights = host.resolve_model(checkpoint)
         body = {"size": size_px(weights, offer_of(weights, host)), **dict(settings)}
-        given = read_form({**body, "name": name, "checkpoint": checkpoint}, host.offers("schedulers"))
+        given = read_form({**body, "name": name, "checkpoint": checkpoint}, host.offers)
         model = add_model(records, given)
     click.echo(f"kept {model.name}: {model.model}, {model.size} px")
 

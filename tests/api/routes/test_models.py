@@ -312,3 +312,16 @@ def test_options_are_what_model_takes(still):
     assert ("checkpoint", "sd_xl_base_1.0.safetensors") in found
     assert ("diffusers", "starter") in found
     assert found[-1] == ("model", "mine")
+
+
+def test_a_compiler_that_there_is_not_is_refused_when_it_is_stored(still):
+    refused = still.client.post(PATH, {"name": "X", "checkpoint": "x.ckpt", "acceleration": "tensort"})
+    assert refused.status == 400
+    assert refused.details == ["acceleration: \"tensort\" is no compiler; did you mean 'tensorrt'?"]
+    assert still.client.get(PATH).data == []
+    for word in ("none", "torch_compile", "", None):
+        body = {"name": f"X {word}", "checkpoint": "x.ckpt", "acceleration": word}
+        assert still.client.post(PATH, body).status == 200, word
+    refused = change(still, {"acceleration": "onnxruntme"}, "X none")
+    assert refused.details == ["acceleration: \"onnxruntme\" is no compiler; did you mean 'onnxruntime'?"]
+    assert change(still, {"acceleration": "onnxruntime"}, "X none").status == 200

@@ -117,6 +117,36 @@ def test_users_see_no_values_and_change_nothing(signed: Signed, plugins_file: Pa
     assert signed.admin.call("PATCH", "/api/plugins/mine", {"enabled": False}).data["status"] == "off"
 
 
+def test_users_see_no_paths_reasons_or_raised_words(
+    signed: Signed, plugins_file: Path, tmp_path: Path
+) -> None:
+    raised = f"OSError: no room in {tmp_path}/weights"
+    spent = {"calls": 2, "seconds": 0.5, "failures": 1, "overruns": 0, "last": raised}
+    root = signed.still.host.folders.root
+    (root / "plugins-costs.json").write_text(json.dumps({"mine": {"observe": spent}}))
+    names = [one["name"] for one in signed.admin.get("/api/plugins").data]
+    paths = ["/api/plugins", *(f"/api/plugins/{name}" for name in names)]
+    shown = {
+        who: json.dumps([client.get(path).data for path in paths])
+        for who, client in (("user", signed.ann), ("admin", signed.admin))
+    }
+    hidden = [str(tmp_path), "ZeroDivisionError", "no room"]
+    assert [words for words in hidden if words in shown["user"]] == []
+    assert [words for words in hidden if words not in shown["admin"]] == []
+    rows = {one["name"]: one for one in signed.ann.get("/api/plugins").data}
+    assert {
+        name: (rows[name]["origin"], rows[name]["reason"]) for name in ("mine", "other", "bad", "vaes")
+    } == {
+        "mine": ("file", None),
+        "other": ("file", "off; an administrator sees why"),
+        "bad": ("file", "broken; an administrator sees why"),
+        "vaes": ("built-in", None),
+    }
+    assert signed.ann.get("/api/plugins/mine").data["costs"] == [{"hook": "observe", **spent, "last": ""}]
+    assert signed.admin.get("/api/plugins/mine").data["costs"] == [{"hook": "observe", **spent}]
+    assert signed.admin.get("/api/plugins/mine").data["origin"] == f"file {tmp_path}/mine.py"
+
+
 def test_a_plugin_is_switched_set_and_ordered_at_once(still: Still, plugins_file: Path) -> None:
     changed = change(still, "mine", {"settings": {"tile": 128, "secret": None}, "order": 0}).data
     assert (changed["offers"], changed["order"]) == ({"upscalers": ["mine-128"]}, 0)
