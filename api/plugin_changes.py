@@ -31,7 +31,7 @@ def change_plugin(host: Host, name: str, body: Mapping[str, object]) -> None:
     for what cannot be, with the plugins and their file as they were.
     """
     from stretto.host.plugboard.alterations import Alteration
-    from stretto.host.plugboard.guard import enable
+    from stretto.host.plugboard.guard import enabling
     from stretto.host.runtime.switching import check_on, find, refuse, refused_clash
 
     host.look()
@@ -48,10 +48,8 @@ def change_plugin(host: Host, name: str, body: Mapping[str, object]) -> None:
     )
     refuse(alteration, switches, find(host.folders, switches))
     host.board.found(name)
-    if enabled is True:
-        enable(host.folders.root, name)
     try:
-        with refused_clash():
+        with enabling(host.folders.root, alteration.enable), refused_clash():
             host.reloading.change(alteration, lambda board: check_on(board, alteration.enable))
     except ConfigurationError as error:
         if alteration.settings:

@@ -332,7 +332,8 @@ class Board:
         self._remove(name)
 
     def _remove(self, name: str) -> None:
-        self._plugins.pop(name, None)
+        # another one, since other threads may be going through this
+        self._plugins = {other: plugin for other, plugin in self._plugins.items() if other != name}
         if self._manager.has_plugin(name):
             self._manager.unregister(name=name)
         for registry in self._registries.values():

@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from ..errors import ConfigurationError
 
-__all__ = ["OFF_NAME", "SPARED", "Guard", "enable", "read_off", "switch_off", "written"]
+__all__ = ["OFF_NAME", "SPARED", "Guard", "enable", "enabling", "read_off", "switch_off", "written"]
 
 OFF_NAME = "plugins-off.json"
 # Built-in plugins without which nothing is drawn; they are reported, and stay on.
@@ -79,6 +79,21 @@ def enable(root: Path, name: str) -> bool:
         left = {other: entry for other, entry in _entries(root).items() if other != name}
         written(root / OFF_NAME, left)
     return True
+
+
+@contextmanager
+def enabling(root: Path, names: Iterable[str]) -> Iterator[None]:
+    """Take plugins out of the file; if what is done with them raises, they stand there again."""
+    kept = {name: entry for name, entry in _entries(root).items() if name in set(names)}
+    try:
+        for name in kept:
+            enable(root, name)
+        yield
+    except BaseException:
+        if kept:
+            with _held(root / OFF_NAME):
+                written(root / OFF_NAME, {**kept, **_entries(root)})
+        raise
 
 
 def written(file: Path, values: Mapping[str, Any]) -> None:

@@ -95,16 +95,19 @@ class Registry(Generic[S]):
 
     def drop(self, owner: str) -> None:
         """Forget all that the plugin `owner` offers."""
-        for word in [word for word, holder in self._owners.items() if holder == owner]:
-            del self._owners[word]
-            self._specs.pop(self._names.pop(word), None)
+        gone = {word for word, holder in self._owners.items() if holder == owner}
+        # others, since other threads may be going through these
+        self._specs = {name: spec for name, spec in self._specs.items() if name not in gone}
+        self._names = {word: name for word, name in self._names.items() if word not in gone}
+        self._owners = {word: holder for word, holder in self._owners.items() if word not in gone}
 
     def get(self, name: str) -> S:
         """Give the spec of that name or alias; raises NotFoundError with the nearest name."""
-        if name not in self._names:
+        spec = self._specs.get(self._names.get(name, ""))
+        if spec is None:
             hint = did_you_mean(name, self.names(), tuple(self._names))
             raise NotFoundError(f"there is no {self._kind.word} '{name}'; {hint}")
-        return self._specs[self._names[name]]
+        return spec
 
     def owner(self, name: str) -> str:
         """Say which plugin offers that name or alias; raises NotFoundError with the nearest name."""
@@ -112,7 +115,7 @@ class Registry(Generic[S]):
 
     def of(self, owner: str) -> tuple[str, ...]:
         """Give the names of what the plugin `owner` offers, aliases excluded."""
-        return tuple(name for name in self._specs if self._owners[name] == owner)
+        return tuple(name for name in self._specs if self._owners.get(name) == owner)
 
     def names(self) -> tuple[str, ...]:
         """Give all names, aliases excluded."""

@@ -69,10 +69,16 @@ class Reloading:
         Raises what `altered`, `Board.open` and `check` raise, with the file and the plugins as they were.
         """
         with self._lock, sole_writer(self._host.folders.root):
+            began = self._stamp()  # what else is changed from now on is for the next look
             before = self._switches()
             text, switches = altered(before, alteration)
-            self._go_to(switches, check, lambda: switches != before and write_text(switches, text))
-            self._seen = self._stamp()
+
+            def keep() -> None:
+                if switches != before:
+                    write_text(switches, text)
+                self._seen = (self._stamp()[0], *began[1:])
+
+            self._go_to(switches, check, keep)
 
     def _switches(self) -> Switches:
         return read_switches(self._named, self._host.folders.root)
@@ -116,7 +122,7 @@ class Reloading:
         fitted.retire(staying)
         logger.info("the plugins are as %s says now", new.switches.source)
 
-    def _stamp(self) -> object:
+    def _stamp(self) -> tuple[object, ...]:
         """Give what tells whether anything was changed."""
         root = self._host.folders.root
         try:

@@ -11,7 +11,7 @@ from ..isolation.isolation import isolated
 from ..plugboard.alterations import Alteration, altered, mentions, sole_writer, write_text
 from ..plugboard.board import Board
 from ..plugboard.discover import Found, named
-from ..plugboard.guard import enable
+from ..plugboard.guard import enabling
 from ..plugboard.settling import TURN_OFF
 from ..plugboard.switches import Switches, read_switches
 from ..settings import Folders, Settings
@@ -84,14 +84,13 @@ def switch(folders: Folders, plugins_file: Path | None, alteration: Alteration) 
         switches = read_switches(plugins_file, folders.root)
         refuse(alteration, switches, find(folders, switches))
         text, wanted = altered(switches, alteration)
-        for name in alteration.enable:
-            enable(folders.root, name)
-        if alteration.enable or alteration.settings:
-            with refused_clash(), Host.open(folders, Settings(), switches=wanted) as host:
-                check_on(host.board, alteration.enable)
-        if wanted == switches:
-            return None
-        return write_text(wanted, text)
+        with enabling(folders.root, alteration.enable):
+            if alteration.enable or alteration.settings:
+                with refused_clash(), Host.open(folders, Settings(), switches=wanted) as host:
+                    check_on(host.board, alteration.enable)
+            if wanted == switches:
+                return None
+            return write_text(wanted, text)
 
 
 def _unknown(name: str, switches: Switches, known: tuple[str, ...]) -> str:

@@ -143,6 +143,17 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(
     assert file.read_text() == FILE
 
 
+def test_one_that_was_switched_off_and_cannot_be_on_stays_off(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = file.parent / "data"
+    root.mkdir()
+    switch_off(root, "bob", 5, "observe raised OSError: no")
+    before = read_off(root)
+    assert "(nothing was changed)" in refused(capsys, "enable", "bob")
+    assert (read_off(root), file.read_text()) == (before, FILE)
+
+
 def _usage(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     capsys.readouterr()
     assert run(["plugins", *words]) == 2

@@ -91,7 +91,7 @@ def test_one_that_plugins_toml_names_is_on_without_autoload(rough_root: Path) ->
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"time_limit_s": 0}, "plugins.toml: [plugins.rough] time_limit_s must be above 0.0, not 0.0"),
+        ({"time_limit_s": 0}, "plugins.toml: [plugins.rough] time_limit_s must be above 0"),
         ({"memory_limit_bytes": 5}, "[plugins.rough] memory_limit_bytes must be at least 67108864, not 5"),
         ({"isolated": 1}, "plugins.toml: [plugins.rough] isolated must be true or false, not 1"),
     ],

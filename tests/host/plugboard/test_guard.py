@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from stretto.host.errors import ConfigurationError
-from stretto.host.plugboard.guard import OFF_NAME, Guard, enable, read_off, switch_off
+from stretto.host.plugboard.guard import OFF_NAME, Guard, enable, enabling, read_off, switch_off
 
 WHY = (
     "switched off after 3 failures in a row (the last: observe raised OSError: no); "
@@ -51,3 +51,19 @@ def test_a_file_that_is_none_of_ours_is_said(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match="which plugins are switched off, and cannot be read"):
         read_off(tmp_path)
     assert (tmp_path / OFF_NAME).read_text() == text
+
+
+def test_who_is_tried_in_vain_stands_there_again(tmp_path: Path) -> None:
+    switch_off(tmp_path, "mine", 3, "observe raised OSError: no")
+
+    def tried() -> None:
+        with enabling(tmp_path, ["mine", "other"]):
+            assert read_off(tmp_path) == {}
+            raise ConfigurationError("it does not come up")
+
+    with pytest.raises(ConfigurationError, match="does not come up"):
+        tried()
+    assert read_off(tmp_path) == {"mine": WHY}
+    with enabling(tmp_path, ["mine"]):
+        pass
+    assert read_off(tmp_path) == {}

@@ -77,3 +77,16 @@ def test_dropping_a_plugin_frees_its_names(registry: Registry[SchedulerSpec]) ->
     assert "euler" not in registry
     registry.add(spec("euler"), "other")
     assert registry.owner("euler") == "other"
+
+
+def test_who_goes_through_offers_is_not_disturbed_by_one_that_goes() -> None:
+    registry: Registry[Any] = Registry(KINDS["schedulers"])
+    for owner in ("ann", "bob", "carol"):
+        registry.add(SchedulerSpec(name=owner, build=build), owner)
+    seen = []
+    for name, offer in registry.items():
+        assert offer.name == name
+        seen.append(name)
+        registry.drop("carol")
+    assert seen == ["ann", "bob", "carol"]
+    assert registry.names() == ("ann", "bob")

@@ -15,6 +15,7 @@ import pytest
 from stretto.host import Started
 from stretto.host.errors import ConfigurationError, PluginClashError, PluginError
 from stretto.host.plugboard.alterations import Alteration
+from stretto.host.plugboard.guard import switch_off
 from stretto.host.runtime.host import Host
 from stretto.host.runtime.reloading import ring
 from stretto.host.settings import Folders, Settings
@@ -123,6 +124,17 @@ def test_a_clash_leaves_file_and_plugins_as_they_were(place: Place, host: Host) 
     assert place.file.read_text() == before
     assert statuses(host) == {"ann": "on", "bob": "on", "carol": "off"}
     assert host.board.registry("schedulers").owner("bob-one") == "bob"
+
+
+def test_what_changes_meanwhile_is_taken_up_with_the_next_look(place: Place, host: Host) -> None:
+    def others(_board: object) -> None:
+        switch_off(place.folders.root, "bob", 5, "observe raised OSError: no")
+
+    host.reloading.change(Alteration(disable=["ann"]), others)
+    assert statuses(host) == {"ann": "off", "bob": "off"}  # which looks
+    board = host.board
+    host.look()
+    assert host.board is board  # there was nothing else
 
 
 def test_who_looks_may_refuse_the_board(place: Place, host: Host) -> None:
