@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stretto.host.errors import (
@@ -46,11 +47,16 @@ def change_plugin(host: Host, name: str, body: Mapping[str, object]) -> None:
         order=_order(switches, name, body["order"]) if "order" in body else None,
         settings={name: settings} if isinstance(settings, dict) and settings else {},
     )
+
+    def now(then: Switches) -> Alteration:
+        # another call may have changed the order meanwhile
+        return replace(alteration, order=_order(then, name, body["order"])) if "order" in body else alteration
+
     refuse(alteration, switches, find(host.folders, switches))
     host.board.found(name)
     try:
         with enabling(host.folders.root, alteration.enable), refused_clash():
-            host.reloading.change(alteration, lambda board: check_on(board, alteration.enable))
+            host.reloading.change(now, lambda board: check_on(board, alteration.enable))
     except ConfigurationError as error:
         if alteration.settings:
             raise InvalidRequestError([Fault(field="settings", message=str(error))]) from error

@@ -174,11 +174,41 @@ def _put_in(document: TOMLDocument, key: str, name: str) -> None:
 def _set_order(document: TOMLDocument, names: Sequence[str]) -> None:
     host = _host(document)
     before = host.setdefault("order", [])
-    if list(before) != list(names):
-        for name in list(before):
-            before.remove(name)
-        for name in names:
-            before.append(name)
+    if list(before) == list(names):
+        return
+    if "#" in before.as_string():
+        host["order"] = _reordered(before, names)
+        return
+    for name in list(before):
+        before.remove(name)
+    for name in names:
+        before.append(name)
+
+
+def _reordered(before: Any, names: Sequence[str]) -> Any:
+    """Give an array of `names`, a line each, with the comments above and beside those that were there before."""
+    import tomlkit
+    from tomlkit.items import Null
+
+    said: dict[str, tuple[list[str], str | None]] = {}
+    above: list[str] = []
+    for group in before._value:  # noqa: SLF001 - tomlkit shows comments within arrays nowhere else
+        text = None if group.comment is None else group.comment.as_string().strip().removeprefix("#").strip()
+        if group.value is None or isinstance(group.value, Null):
+            above += [] if text is None else [text]
+        else:
+            said[str(group.value)] = above, text
+            above = []
+    made = tomlkit.array()
+    for name in names:
+        lines, beside = said.get(name, ([], None))
+        for line in lines:
+            made.add_line(comment=line)
+        made.add_line(name, comment=beside)
+    for line in above:  # below the last one
+        made.add_line(comment=line)
+    made.add_line(indent="")
+    return made
 
 
 def _set_table(table: Any, values: Mapping[str, Any]) -> None:

@@ -63,15 +63,21 @@ class Reloading:
             except StrettoError as error:
                 logger.error("the plugins were changed, and stay as they are, for %s", error)  # noqa: TRY400  # says it all
 
-    def change(self, alteration: Alteration, check: Check = lambda _board: None) -> None:
+    def change(
+        self,
+        alteration: Alteration | Callable[[Switches], Alteration],
+        check: Check = lambda _board: None,
+    ) -> None:
         """Write an alteration into plugins.toml and go by it at once; `check` may refuse the board that comes of it.
+
+        A function is given what plugins.toml says while nobody else changes it.
 
         Raises what `altered`, `Board.open` and `check` raise, with the file and the plugins as they were.
         """
         with self._lock, sole_writer(self._host.folders.root):
             began = self._stamp()  # what else is changed from now on is for the next look
             before = self._switches()
-            text, switches = altered(before, alteration)
+            text, switches = altered(before, alteration(before) if callable(alteration) else alteration)
 
             def keep() -> None:
                 if switches != before:

@@ -100,3 +100,12 @@ def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
     assert tomllib.loads(target.read_text()) == {"host": {"disable": ["x"]}}
     assert mentions(switches, "x")
     assert not mentions(switches, "y")
+
+
+def test_comments_of_an_order_go_where_its_names_go(tmp_path: Path) -> None:
+    text = '[host]\norder = [\n    # ours\n    "a",  # why a\n    "b", # why b\n    "gone" # with it\n    # the end\n] # all\nx = 1\n'
+    made = after(tmp_path, text.replace("x = 1\n", ""), order=["b", "new", "a"])
+    assert made == (
+        '[host]\norder = [\n    "b", # why b\n    "new",\n    # ours\n    "a", # why a\n    # the end\n] # all\n'
+    )
+    assert "# the end" in after(tmp_path, text.replace("x = 1\n", ""), order=[])

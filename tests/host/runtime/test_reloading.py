@@ -137,6 +137,13 @@ def test_what_changes_meanwhile_is_taken_up_with_the_next_look(place: Place, hos
     assert host.board is board  # there was nothing else
 
 
+def test_what_is_made_of_the_file_is_made_of_what_it_says_at_last(place: Place, host: Host) -> None:
+    place.write('order = ["bob"]')  # which the host has not looked at yet
+    host.reloading.change(lambda then: Alteration(order=[*then.order, "ann"]))
+    assert 'order = ["bob", "ann"]' in place.file.read_text()
+    assert host.fittings.switches.order == ("bob", "ann")
+
+
 def test_who_looks_may_refuse_the_board(place: Place, host: Host) -> None:
     def refuse(_board: object) -> None:
         raise PluginError("not like this")
