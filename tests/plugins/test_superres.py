@@ -201,7 +201,10 @@ MEASURE = """
     before = peak_kb()
     large = upscaler.upscale(Image.new("RGB", (side, side)), 2)
     assert large.size == (2 * side, 2 * side)
-    print((peak_kb() - before) * 1024)
+    after = peak_kb()
+    known = bytes(range(256)) * 2**20  # the judge's judge: 256 MiB that the number has to show
+    assert peak_kb() - after > 128 * 1024, "the peak does not count what is taken"
+    print((after - before) * 1024)
 """
 
 
@@ -215,4 +218,5 @@ def test_memory_is_that_of_the_result_at_any_size(network):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     pictures = side * side * 4 + (2 * side) ** 2 * 4  # Pillow's RGB takes four bytes a pixel
-    assert pictures * 0.3 < int(done.stdout) < pictures * 1.5 + 16 * 2**20, done.stdout
+    # There is no bound below it: what the first tiles gave back may hold a part of the result.
+    assert int(done.stdout) < pictures * 1.5 + 16 * 2**20, done.stdout
