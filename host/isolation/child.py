@@ -21,12 +21,13 @@ from ..contracts.plan import Plan
 from ..contracts.request import InvocationRequest
 from ..errors import PluginError, StrettoError
 from ..hookspecs import PROJECT, HostSpecs, hookimpl
+from ..plugboard.parameters import declaration_fault
 from ..promise import DECLARATION
 from ..settings import Folders, Settings
+from .declared import Declared
 from .kinds import IMAGE_KINDS
 from .line import Line
 from .pictures import given, put
-from .schema import described
 from .values import error_json, event_from, packed, read_as
 from .view import IsolatedView
 
@@ -124,10 +125,15 @@ class Servant:
             },
             "api": getattr(self._plugin, DECLARATION, None),
         }
-        for word in ("Settings", "Parameters"):
-            kind = getattr(self._plugin, word, None)
-            says[word] = described(kind) if isinstance(kind, type) else None
-        return says
+        fault = declaration_fault(self._plugin)
+        if fault is not None:
+            return {**says, "fault": fault}
+        tables = {"Settings": self._boot["table"], "Parameters": {}}
+        return {**says, **{word: self._declared(word).said(table) for word, table in tables.items()}}
+
+    def do_construct(self, word: str, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a dataclass that checks its values made; says what it has then, or why it cannot be so."""
+        return self._declared(word).constructed(number, values)
 
     def do_missing(self, kind: str, name: str) -> str | None:
         """Say why an offer cannot work here."""
@@ -183,6 +189,9 @@ class Servant:
         """Tell that the host stops, which ends this process."""
         self.stopped = True
         self._manager.hook.host_stopping(host=self._view)
+
+    def _declared(self, word: str) -> Declared:
+        return Declared(getattr(self._plugin, word, None), word)
 
     def _hooks(self) -> dict[str, dict[str, Any]]:
         """Name the hooks of the plugin with their options; raises PluginError for none, or one that there is not."""

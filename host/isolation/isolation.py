@@ -30,6 +30,7 @@ from .remote import Remote
 
 __all__ = ["Isolation", "Limits", "isolated"]
 
+_FORM = 2  # of descriptions; one that is kept in another is not read
 _DESCRIPTIONS = 8  # of one plugin, for other tables or settings
 logger = logging.getLogger(__name__)
 
@@ -215,7 +216,9 @@ def _tag() -> str:
 
 def _described(environment: Environment, launch: Launch) -> Mapping[str, Any]:
     """Give what a plugin says of itself: kept beside its environment, and asked for anew when what it depends on changed."""
-    key = hashlib.sha256(json.dumps([environment.version, launch.boot], sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps([_FORM, environment.version, launch.boot], sort_keys=True).encode()
+    ).hexdigest()
     kept = environment.folder / "descriptions" / f"{key}.json"
     with suppress(FileNotFoundError):
         try:
@@ -241,6 +244,8 @@ def _check(said: Mapping[str, Any]) -> None:
             f"it has {', '.join(foreign)}, which cannot run in a process of its own (what can: {', '.join(HOOKS)}); "
             "install it without --isolated"
         )
+    if "fault" in said:
+        raise PluginError(str(said["fault"]))
 
 
 def _keep(kept: Path, said: Mapping[str, Any], most: int) -> None:

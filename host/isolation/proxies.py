@@ -17,7 +17,7 @@ from ..hookspecs import hookimpl
 from ..promise import DECLARATION
 from .kinds import IMAGE_KINDS, ImageKind
 from .remote import Remote
-from .schema import made
+from .schema import Construct, made
 from .telling import Teller
 from .values import read_as
 
@@ -37,7 +37,7 @@ class IsolatedPlugin:
         self._teller: Teller | None = None
         for word in ("Settings", "Parameters"):
             if description[word] is not None:
-                setattr(self, word, made(description[word]))
+                setattr(self, word, made(description[word], _constructing(remote, word)))
         if description["api"] is not None:
             setattr(self, DECLARATION, description["api"])
         for name, offers in description["offers"].items():
@@ -58,6 +58,17 @@ class IsolatedPlugin:
         if self._teller is not None:
             self._teller.close()
         self.remote.close()
+
+
+def _constructing(remote: Remote, word: str) -> Construct:
+    def construct(number: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = remote.call("construct", word=word, number=number, values=values)
+        if "refused" in answer:
+            raise ValueError(answer["refused"])
+        got: Mapping[str, Any] = answer["values"]
+        return got
+
+    return construct
 
 
 # Hooks are functions and no methods, so that a plugin has those alone that it says.

@@ -19,8 +19,24 @@ from stretto.host import UpscalerSpec, hookimpl
 
 
 @dataclass(frozen=True)
+class Place:
+    x: int = 0
+
+    def __post_init__(self):
+        if self.x > 5:
+            raise ValueError("x goes to 5")
+
+
+@dataclass(frozen=True)
 class Settings:
     shade: int = 3
+    place: Place = Place(x=1)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    places: tuple[Place, ...] = (Place(), Place(x=2))
+    place: Place | None = None
 
 
 class Mean:
@@ -75,7 +91,9 @@ def test_from_installing_to_removing(wheel: Path, tmp_path: Path, capsys: pytest
     assert row["offers"] == {"upscalers": ["mean"]}
 
     assert run(["plugins", "show", "mean", "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)["settings"]["properties"]) == ["shade"]
+    isolated = json.loads(capsys.readouterr().out)
+    assert list(isolated["settings"]["properties"]) == ["shade", "place"]
+    refused = _refusal(capsys)
 
     drawing = [
         "invoke",
@@ -102,6 +120,24 @@ def test_from_installing_to_removing(wheel: Path, tmp_path: Path, capsys: pytest
     assert run(["plugins", "remove", "mean"]) == 0
     assert _row(capsys) is None
     assert list(environments.iterdir()) == []
+
+    (file.parent / "mean.py").write_text(CODE)  # in the host it declares the same
+    file.write_text("[host]\npaths = ['mean.py']\n")
+    assert run(["plugins", "show", "mean", "--json"]) == 0
+    inside = json.loads(capsys.readouterr().out)
+    for word in "settings", "values", "parameters":
+        assert isolated[word] == inside[word] != {}
+    assert _refusal(capsys) == refused
+
+
+def _refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    """Give what is said of wrong parameters."""
+    wrong = {"place": {"x": 6}, "places": [{}, {"x": "y"}]}
+    assert run(["invoke", "x", "--set", f"plugins.mean={json.dumps(wrong)}"]) != 0
+    said = capsys.readouterr().err
+    assert "plugins.mean.places[1].x: " in said
+    assert "x goes to 5" in said
+    return said
 
 
 def test_a_package_that_clashes_is_taken_out_again(

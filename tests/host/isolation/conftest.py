@@ -41,8 +41,20 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Inner:
+    depth: Annotated[int, Ge(1)] = 1
+    top: int = 9
+
+    def __post_init__(self):
+        if self.depth > self.top:
+            raise ValueError(f"depth {self.depth} is above top {self.top}")
+
+
+@dataclass(frozen=True)
 class Parameters:
     style: Annotated[str, MaxLen(20)] = "plain"
+    inner: Inner = Inner()
+    inners: tuple[Inner, ...] = ()
 
 
 class Upscaler:
@@ -209,7 +221,10 @@ def register_background_removers():
 @hookimpl(wrapper=True)
 def build_plan(request, host):
     plan = yield
-    style = host.plugin_parameters("rough", Parameters, request).style
+    asked = host.plugin_parameters("rough", Parameters, request)
+    style = asked.style
+    if asked.inners:
+        return plan.with_note(f"{asked.inner.depth}, {[type(one).__name__ for one in asked.inners]}")
     if style == "odd":
         return plan.with_note(1j)
     if style == "lost":

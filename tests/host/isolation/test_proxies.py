@@ -12,6 +12,7 @@ from typing import Any
 import pluggy
 import pytest
 from PIL import Image, ImageOps
+from stretto.api.plugin_forms import read_body
 from stretto.host import (
     Failed,
     Finished,
@@ -28,6 +29,8 @@ from stretto.host import (
 from stretto.host.errors import CancelledError, ConfigurationError, NotFoundError, UnsupportedError
 from stretto.host.hookspecs import PROJECT, HostSpecs
 from stretto.host.isolation.proxies import IsolatedPlugin
+from stretto.host.plugboard.parameters import plain_values
+from stretto.host.plugboard.tables import read_table
 
 from .conftest import Rough, Wheel, isolation
 from .test_values import PLAN
@@ -56,6 +59,23 @@ def test_what_it_declares_is_there(rough: Rough) -> None:
     assert plugin.REQUIRES_STRETTO_API == ">=1.0,<2"
     assert [one.name for one in fields(plugin.Settings)] == ["darkness", "diary", "words", "mode"]
     assert plugin.Parameters().style == "plain"
+
+
+def test_nested_parameters_are_checked_here_by_its_own_rules_and_reach_it(rough: Rough) -> None:
+    plugin: Any = rough()
+    _, faults = read_body(plugin.Parameters, {"inner": {"depth": 0}, "inners": [{"depth": 1, "tip": 2}]})
+    assert [fault.field for fault in faults] == ["inner.depth", "inners[0].tip"]
+    assert plugin.remote.pid is None
+    with pytest.raises(
+        ConfigurationError, match=r"^plugins\.rough inner cannot be so: depth 12 is above top 9$"
+    ):
+        read_table({"inner": {"depth": 12}}, plugin.Parameters, "plugins.rough")
+    values = plain_values(
+        read_table({"inner": {"depth": 4}, "inners": [{}, {"top": 2}]}, plugin.Parameters, "plugins.rough")
+    )
+    assert values["inners"] == [{"depth": 1, "top": 9}, {"depth": 1, "top": 2}]
+    planned = _planned(plugin, InvocationRequest(plugins={"rough": values}), PLAN)
+    assert planned.notes[-1] == "4, ['Inner', 'Inner']"
 
 
 def test_its_table_reaches_it(rough: Rough) -> None:
