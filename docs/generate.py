@@ -22,6 +22,7 @@ from metrics_page import metrics_parts
 from openapi_pages import openapi_document, problem_parts
 from parameters_page import parameter_parts
 from plugin_api_page import plugin_api_parts
+from plugin_settings_page import plugins_toml
 from stretto.api.cli.main import cli
 from stretto.host.settings import Settings
 from value_words import default_words, table, value_words
@@ -74,6 +75,7 @@ def pages() -> dict[str, str]:
         "engine-faults.md": _page("What can happen to a compiled engine", *fault_parts()),
         "metrics.md": _page("Metrics", *metrics_parts()),
         "api.md": _page("Every call", *api_parts(document)),
+        "plugins-toml.md": plugins_toml(),
         "plugin-api.md": _page("The plugin API", *plugin_api_parts()),
         **{f"hooks/{name}.md": _page(name, *parts) for name, parts in hook_pages().items()},
         "openapi.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stretto.host import (
     BackgroundRemover,
     BackgroundRemoverSpec,
-    ConfigurationError,
     HostView,
     WeightFile,
     WeightsError,
-    did_you_mean,
     hookimpl,
 )
 
@@ -27,8 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Cutter", "Settings", "register_background_removers"]
 
 SOURCE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
+Network = Literal[
+    "isnet-general-use", "u2net", "silueta", "u2netp", "u2net_human_seg", "isnet-anime", "birefnet-general"
+]  # fmt: skip
 # Name -> title and file, as rembg calls and publishes them; the first one that is there is used.
-NETWORKS = {
+NETWORKS: Mapping[Network, tuple[str, str]] = {
     "isnet-general-use": ("IS-Net, for anything, at 1024 px", "isnet-general-use.onnx"),
     "u2net": ("U2-Net, for anything, at 320 px", "u2net.onnx"),
     "silueta": ("U2-Net in 43 MB", "silueta.onnx"),
@@ -41,19 +42,21 @@ NETWORKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`[plugins.backgrounds]`: the one network to use, of those that have a file; empty takes the first."""
+    """What finds the subject of a picture whose background is removed."""
 
-    network: str = ""
+    network: Literal["", Network] = field(
+        default="",
+        metadata={
+            "description": "The one network that is offered; empty offers all, and takes the first one whose file is "
+            "in the model folder `background`."
+        },
+    )
 
 
 @hookimpl
 def register_background_removers(host: HostView) -> Iterable[BackgroundRemoverSpec]:
     """Offer rembg's networks, or the one that the settings name."""
     wanted = host.plugin_settings("backgrounds", Settings).network
-    if wanted and wanted not in NETWORKS:
-        raise ConfigurationError(
-            f"[plugins.backgrounds] network cannot be '{wanted}'; {did_you_mean(wanted, list(NETWORKS))}"
-        )
     return [
         BackgroundRemoverSpec(
             name=name,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, WeightsError, hookimpl
 
-from .superres import REAL_ESRGAN, Settings, read_tensors, resized
+from .superres import REAL_ESRGAN, read_tensors, resized
+from .superres import Settings as Tiles  # under the name `Settings` they would be this plugin's own
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ SCALES = {
 @hookimpl
 def register_upscalers(host: HostView) -> Iterable[UpscalerSpec]:
     """Offer the package's two networks, with the tiles of `[plugins.superres]`."""
-    load = partial(_load, host.plugin_settings("superres", Settings))
+    load = partial(_load, host.plugin_settings("superres", Tiles))
     return [
         UpscalerSpec(
             name="realesrgan",
@@ -65,7 +66,7 @@ def _missing() -> str | None:
     )
 
 
-def _load(settings: Settings, weights: WeightFile, device: str) -> Upscaler:
+def _load(settings: Tiles, weights: WeightFile, device: str) -> Upscaler:
     """Load the network as the package does; raises WeightsError naming a file that is not Real-ESRGAN's."""
     import torch
 

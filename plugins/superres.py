@@ -10,7 +10,7 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,13 +31,22 @@ PIXELS = 3  # channels of RGB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`[plugins.superres]`: pixels of the picture that are kept of a tile, and of the margin around them.
+    """How `esrgan`, `esrganime`, `superres`, `realesrgan` and `gfpgan` cut pictures into the tiles that they enlarge."""
 
-    A tile of 192 takes Real-ESRGAN about 1 GB in float32; its authors took a margin of 10.
-    """
-
-    tile: Annotated[int, Ge(16), Le(4096)] = 192
-    overlap: Annotated[int, Ge(0), Le(512)] = 32
+    tile: Annotated[int, Ge(16), Le(4096)] = field(
+        default=192,
+        metadata={
+            "description": "Pixels of the picture that are kept of a tile, along each side. Less takes less memory: "
+            "Real-ESRGAN takes about 1 GB for 192, in float32."
+        },
+    )
+    overlap: Annotated[int, Ge(0), Le(512)] = field(
+        default=32,
+        metadata={
+            "description": "Pixels around a tile that the network sees as well, so that no seams show; 0 is none. "
+            "Real-ESRGAN's authors took 10."
+        },
+    )
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stretto.host import CompilerSpec, HostView, hookimpl
 
@@ -14,13 +14,15 @@ __all__ = ["Settings", "register_compilers"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Table `[plugins.compilers]` of plugins.toml.
+    """How compilers build engines."""
 
-    `refit` lets TensorRT build engines on their GPU that take a LoRA's weights without being built anew; such
-    an engine may draw somewhat slower than one that keeps its weights.
-    """
-
-    refit: bool = True
+    refit: bool = field(
+        default=True,
+        metadata={
+            "description": "Lets TensorRT build engines on their GPU that take a LoRA's weights without being built "
+            "anew; such an engine may draw somewhat slower than one that keeps its weights."
+        },
+    )
 
 
 @hookimpl

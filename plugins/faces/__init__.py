@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stretto.host import HostView, Upscaler, UpscalerSpec, WeightFile, hookimpl
 
-from ..superres import REAL_ESRGAN, Network, Settings, read_network, read_tensors
+from ..superres import REAL_ESRGAN, Network, read_network, read_tensors
+from ..superres import Settings as Tiles  # under the name `Settings` they would be this plugin's own
 
 __all__ = ["register_upscalers"]
 
@@ -32,14 +33,12 @@ def register_upscalers(host: HostView) -> Iterable[UpscalerSpec]:
             files=("GFPGANv1.4.pth", "GFPGANv1.3.pth", "GFPGANv1.4.safetensors", "GFPGANv1.3.safetensors"),
             source=f"{GFPGAN}/v1.3.0/GFPGANv1.4.pth",
             beside=BESIDE,
-            assemble=partial(_assembled, host.plugin_settings("superres", Settings)),
+            assemble=partial(_assembled, host.plugin_settings("superres", Tiles)),
         )
     ]
 
 
-def _assembled(
-    settings: Settings, weights: WeightFile, beside: tuple[WeightFile, ...], device: str
-) -> Upscaler:
+def _assembled(settings: Tiles, weights: WeightFile, beside: tuple[WeightFile, ...], device: str) -> Upscaler:
     """Open all four networks; raises WeightsError naming a file that is not its own."""
     from .detection import open_finder
     from .network import open_restorer

@@ -7,11 +7,13 @@ import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stretto.api.routes import ROUTES
 from stretto.host import errors
 from stretto.host.hookspecs import HostSpecs
+from stretto.host.plugboard.discover import BUILT_INS
 from stretto.host.plugboard.switches import HOST_KEYS, HostTable
 from stretto.host.settings import Settings
 
@@ -84,6 +86,22 @@ def test_every_key_of_plugins_toml_is_on_its_page() -> None:
     page = _text("plugins-toml.md")
     names = [*(field.name for field in dataclasses.fields(HostTable)), *HOST_KEYS]
     assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+def test_every_key_of_the_built_in_plugins_is_on_its_page() -> None:
+    page = _text("plugins-toml.md")
+    keyed = {}
+    for name in BUILT_INS:
+        declared: Any = getattr(importlib.import_module(f"stretto.plugins.{name}"), "Settings", None)
+        if declared is not None:
+            keyed[name] = [field.name for field in dataclasses.fields(declared)]
+            assert declared.__module__ == f"stretto.plugins.{name}", (
+                "another's settings, which would not be read"
+            )
+    assert keyed == {"superres": ["tile", "overlap"], "backgrounds": ["network"], "compilers": ["refit"]}
+    for name, keys in keyed.items():
+        section = page.partition(f"### `[plugins.{name}]`\n")[2].partition("\n#")[0]
+        assert [key for key in keys if f"| `{key}` |" not in section] == []
 
 
 @pytest.mark.parametrize("name", ["onboarding.md", "hostile-input.md"])

@@ -5,14 +5,16 @@ import subprocess
 import sys
 import textwrap
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from stretto.host import BackgroundRemover, WeightFile, WeightKind
 from stretto.host.errors import ConfigurationError, WeightsError
+from stretto.host.plugboard.switches import Switches
 from stretto.host.testing.networks import make_tiny_remover
-from stretto.plugins.backgrounds import NETWORKS, register_background_removers
+from stretto.plugins.backgrounds import NETWORKS, Network, Settings, register_background_removers
 
 
 def specs(**settings):
@@ -82,8 +84,10 @@ def test_a_broken_file_is_named(tmp_path, content):
 def test_one_network_can_be_chosen():
     assert list(specs()) == list(NETWORKS)
     assert list(specs(network="silueta")) == ["silueta"]
-    with pytest.raises(ConfigurationError, match="'u2nett'; did you mean 'u2net'"):
-        specs(network="u2nett")
+    wrong = Switches(tables={"backgrounds": {"network": "u2nett"}})
+    with pytest.raises(ConfigurationError, match="network cannot be 'u2nett'; did you mean 'u2net'"):
+        wrong.plugin_settings("backgrounds", Settings)
+    assert set(get_args(Network)) == set(NETWORKS)
 
 
 def test_every_network_is_one_of_rembgs_by_its_published_file(monkeypatch):
