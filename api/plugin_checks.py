@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from stretto.host.contracts.routes import RouteSpec
 from stretto.host.errors import ConfigurationError
+from stretto.host.isolation.environments import Environment
+from stretto.host.testing.apart import isolated_subject
 from stretto.host.testing.conformance import Checks, Listener, Row, check_plugin
 from stretto.host.testing.conformance.report import BreachError, SkippedError
 from stretto.host.testing.hosts import opened_host
@@ -51,8 +53,14 @@ class Teller(Listener):
 
 
 def main() -> None:
-    """Check the plugin that the first argument names, and write to the file descriptor that the second is."""
-    plugin, descriptor = sys.argv[1:]
+    """Check the plugin that the first argument names, and write to the file descriptor that the second is.
+
+    Of an isolated plugin the third and the fourth are its environment and its limits, as JSON.
+    """
+    named, descriptor, *apart = sys.argv[1:]
+    plugin: Plugin = (
+        isolated_subject(Environment.read(Path(apart[0])), named, json.loads(apart[1])) if apart else named
+    )
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     with os.fdopen(int(descriptor), "w", encoding="utf-8") as out:
         teller = Teller(out)

@@ -45,7 +45,7 @@ def check_command(
 
     Nothing is installed, and none of the host's data is touched. Exits with 1 if a check failed.
     """
-    rows = _checked(_meant(plugin, place), time_limit_s)
+    rows = _checked(_isolated(plugin, place) or (_meant(plugin, place),), time_limit_s)
     failed = sum(row["outcome"] == "failed" for row in rows)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -58,28 +58,46 @@ def check_command(
 
 
 def _meant(plugin: str, place: Place) -> str:
-    """Find the file that plugins.toml has under a plugin's name; else what was said.
-
-    Raises ConfigurationError for the name of an isolated plugin, whose packages are not to be had here.
-    """
+    """Find the file that plugins.toml has under a plugin's name; else what was said."""
     from stretto.host.plugboard.switches import read_switches
-    from stretto.host.runtime.switching import find
 
     if Path(plugin).exists():
         return str(Path(plugin).resolve())
     switches = read_switches(place.plugins_file, place.folders.root)
     files = {path.stem: path for path in switches.paths}
-    if plugin in files:
-        return str(files[plugin])
-    if any(one.name == plugin and one.origin.startswith("isolated") for one in find(place.folders, switches)):
-        raise ConfigurationError(
-            f"the plugin '{plugin}' is isolated; check its project's folder: stretto plugins check FOLDER"
-        )
-    return plugin
+    return str(files.get(plugin, plugin))
 
 
-def _checked(plugin: str, time_limit_s: float) -> list[dict[str, Any]]:
+def _isolated(plugin: str, place: Place) -> tuple[str, ...] | None:
+    """Give the name, the environment's record and the limits of an isolated plugin; None for another.
+
+    Raises ConfigurationError for one without an environment, and for wrong limits.
+    """
+    from stretto.host.isolation.environments import environments
+    from stretto.host.plugboard.switches import HOST_KEYS, read_switches
+    from stretto.host.runtime.switching import find
+
+    if Path(plugin).exists():
+        return None
+    switches = read_switches(place.plugins_file, place.folders.root)
+    if not any(
+        one.name == plugin and one.origin.startswith("isolated") for one in find(place.folders, switches)
+    ):
+        return None
+    table = switches.tables.get(plugin, {})
+    for environment in environments(place.folders.environments):
+        if plugin in environment.plugins:
+            limits = {key: table[key] for key in HOST_KEYS if key in table}
+            return plugin, str(environment.record), json.dumps(limits)
+    raise ConfigurationError(
+        f"the plugin '{plugin}' is isolated and has no environment of its own; make one: "
+        "stretto plugins install PACKAGE --isolated"
+    )
+
+
+def _checked(meant: Sequence[str], time_limit_s: float) -> list[dict[str, Any]]:
     """Give the rows that the child wrote; one more says how it ended, if it did not end well."""
+    plugin, *apart = meant
     command = [sys.executable, "-P", "-m", "stretto.api.plugin_checks", plugin]
     with (
         tempfile.TemporaryDirectory(prefix="stretto-check-") as folder,
@@ -87,7 +105,7 @@ def _checked(plugin: str, time_limit_s: float) -> list[dict[str, Any]]:
         tempfile.TemporaryFile("w+b") as said,
     ):
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [*command, str(told.fileno())],
+            [*command, str(told.fileno()), *apart],
             env={**os.environ, "TMPDIR": folder},  # what it leaves when it is ended goes with this folder
             stdin=subprocess.DEVNULL,
             stdout=said,

@@ -135,6 +135,15 @@ class Servant:
         """Have a dataclass that checks its values made; says what it has then, or why it cannot be so."""
         return self._declared(word).constructed(number, values)
 
+    def do_imported(self) -> dict[str, Any]:
+        """Name the modules that there are by now, and the file of the plugin's own."""
+        module = sys.modules.get(self._boot["entry"].partition(":")[0].strip())
+        return {"modules": sorted(sys.modules), "file": getattr(module, "__file__", None) or ""}
+
+    def do_built_once(self, **key: Any) -> bool:
+        """Say whether building twice gives one object."""
+        return self._built(**key) is self._built(**key)
+
     def do_missing(self, kind: str, name: str) -> str | None:
         """Say why an offer cannot work here."""
         why = self._specs[kind][name].missing()

@@ -48,6 +48,11 @@ class Environment:
         """Give the path of its Python."""
         return self.folder / "bin" / "python"
 
+    @property
+    def record(self) -> Path:
+        """Give the file by which it is known."""
+        return self.folder / _RECORD
+
     @classmethod
     def read(cls, record: Path) -> Self:
         """Read the record of one; raises ConfigurationError when it is damaged, FileNotFoundError when it is gone."""
@@ -65,7 +70,7 @@ class Environment:
         kept = {name: value for name, value in asdict(self).items() if name != "folder"}
         beside = self.folder / f"{_RECORD}.new"
         beside.write_text(json.dumps(kept, indent=1), "utf-8")
-        beside.replace(self.folder / _RECORD)
+        beside.replace(self.record)
 
 
 def environments(root: Path) -> tuple[Environment, ...]:

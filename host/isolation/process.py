@@ -27,7 +27,7 @@ from .values import error_from, packed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Launch", "Process", "signal_name"]
+__all__ = ["Launch", "Process", "RaisedThereError", "signal_name"]
 
 # Taken from the host's installation where the environment has none of its own: what `import stretto.host` needs,
 # and what pictures are.
@@ -49,6 +49,10 @@ class Launch:
     boot: Mapping[str, Any]
     time_limit_s: float
     memory_limit_bytes: Callable[[], int]  # asked for once
+
+
+class RaisedThereError(Exception):
+    """What the plugin raised that is none of our errors: the cause of the PluginError that says so."""
 
 
 class _EndedError(Exception):
@@ -177,14 +181,12 @@ class Process:
 
     def _answer(self, what: str, reply: Mapping[str, Any]) -> Any:
         """Give the answer in a reply, or raise what the plugin raised: our errors as they are, but with its name."""
-        words = reply.get("raised")
+        where = f"the plugin '{self._launch.name}' raised in {what}"
         if isinstance(reply.get("error"), Mapping):
             error = error_from(reply["error"])
-            if type(error) is not PluginError:
-                raise error
-            words = str(error)
-        if words is not None:
-            raise PluginError(f"the plugin '{self._launch.name}' raised in {what}: {words}")
+            raise PluginError(f"{where}: {error}") if type(error) is PluginError else error
+        if (words := reply.get("raised")) is not None:
+            raise PluginError(f"{where}: {words}") from RaisedThereError(words)
         return reply.get("answer")
 
     def _patience(self, what: str, check: Callable[[], None]) -> Callable[[], None]:

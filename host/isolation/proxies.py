@@ -24,7 +24,7 @@ from .values import read_as
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["IsolatedPlugin"]
+__all__ = ["IsolatedPlugin", "Opened"]
 
 
 class IsolatedPlugin:
@@ -160,12 +160,19 @@ def _flat(files: Iterable[Any]) -> Iterator[WeightFile]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
+    """What a plugin built in its process, by what it was built for."""
+
     remote: Remote
     key: Mapping[str, Any]
 
+    def is_one(self) -> bool:
+        """Say whether the plugin's process has one object of all that is built for this."""
+        once: bool = self.remote.call("built_once", **self.key)
+        return once
 
-class _Upscaler(_Opened):
+
+class _Upscaler(Opened):
     __slots__ = ()
 
     def upscale(self, image: Image, amount: int) -> Image:
@@ -184,7 +191,7 @@ class _TilingUpscaler(_Upscaler):
             piece = self.remote.piece("piece", None)
 
 
-class _Preprocessor(_Opened):
+class _Preprocessor(Opened):
     __slots__ = ()
 
     def processed(self, image: Image) -> Image:
@@ -192,7 +199,7 @@ class _Preprocessor(_Opened):
         return self.remote.picture("processed", image, key=self.key)
 
 
-class _Remover(_Opened):
+class _Remover(Opened):
     __slots__ = ()
 
     def remove(self, image: Image) -> Image:
@@ -200,7 +207,7 @@ class _Remover(_Opened):
         return self.remote.picture("remove", image, key=self.key)
 
 
-_OPENED: Mapping[tuple[str, bool], type[_Opened]] = {
+_OPENED: Mapping[tuple[str, bool], type[Opened]] = {
     ("upscalers", False): _Upscaler,
     ("upscalers", True): _TilingUpscaler,
     ("preprocessors", False): _Preprocessor,

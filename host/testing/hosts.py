@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.ports import JobStore
 from ..errors import PluginError
 from ..settings import Folders, Settings
+from .apart import show, tables_of
 from .trial import Plugin, on_trial, switches_for
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def opened_host(
     root.mkdir(parents=True, exist_ok=True)
     with on_trial(plugins, root / "tried") as subjects:
         file = root / "plugins.toml"
-        file.write_text(switches_for(subjects, tables or {}), "utf-8")
+        file.write_text(switches_for(subjects, {**tables_of(subjects), **(tables or {})}), "utf-8")
         folders = Folders(root / "data")
+        show(subjects, folders.environments)
         for name, folder in (models or {}).items():
             shutil.copytree(folder, folders.model_folder("diffusers") / name)
         with Host.open(folders, chosen, plugins_file=file, store=store) as host:

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,14 +19,13 @@ from ..plugboard.discover import BUILT_INS, GROUP
 
 __all__ = ["Plugin", "Subject", "on_trial", "subjects_of", "switches_for"]
 
-Plugin = str | Path | ModuleType  # a file, a project's folder, a module or its dotted name, a plugin's name
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """One plugin that is to be tried: a file, or `entry` (`module` or `module:object`) below `roots`.
 
-    With neither it is one that every host here finds by its name.
+    With neither it is one that every host here finds by its name, or one that is isolated, in an `environment` of its
+    own, with what its table says of its `limits`.
     """
 
     name: str
@@ -34,10 +33,19 @@ class Subject:
     entry: str | None = None
     roots: tuple[Path, ...] = ()
     version: str = "0"
+    module: str | None = None  # of an isolated one
+    environment: Path | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+# a file, a project's folder, a module or its dotted name, a plugin's name, or what was found already
+Plugin = str | Path | ModuleType | Subject
 
 
 def subjects_of(plugin: Plugin) -> tuple[Subject, ...]:
     """Say what is meant: a project may have several plugins. Raises ConfigurationError for what is none."""
+    if isinstance(plugin, Subject):
+        return (plugin,)
     if isinstance(plugin, ModuleType):
         return (_of_module(plugin),)
     path = Path(plugin)

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from ...contracts.specs import Spec
 from ...errors import StrettoError
+from ...isolation.process import RaisedThereError
+from ...isolation.proxies import Opened
 from ...plugboard.discover import reason
 from .report import BreachError, Checks
 from .supplies import Supplies
@@ -60,7 +62,7 @@ def check_every_kind(spec: Spec, checks: Checks, supplies: Supplies) -> None:
 def two_objects(build: Callable[[], T], made: list[T] | None = None) -> T:
     """Build twice and give the second; raises BreachError where both are one object, which is put into `made`."""
     first, second = build(), build()
-    if first is second:
+    if first is second or (isinstance(first, Opened) and first.is_one()):
         if made is not None:
             made.append(first)
         raise BreachError(
@@ -82,6 +84,11 @@ def raises_ours(work: Callable[[], object], on: str) -> None:
     try:
         work()
     except StrettoError as error:
+        if isinstance(error.__cause__, RaisedThereError):
+            raise BreachError(
+                f"on {on} it raises {error.__cause__}; raise one of stretto.host instead, such as WeightsError, that "
+                "says what is wrong and what would do"
+            ) from error
         if not str(error).strip():
             raise BreachError(f"on {on} it raises {type(error).__name__} without a word") from error
     except Exception as error:
@@ -151,6 +158,8 @@ def _check_import(spec: Spec, supplies: Supplies) -> None:
         return
     name = getattr(code, "__module__", None) or type(code).__module__
     file = str(getattr(sys.modules.get(name), "__file__", "") or "")
+    if name == Opened.__module__ and supplies.apart is not None:
+        name, file = supplies.apart
     heavy = sorted(set(HEAVY) & set(imported_by(name, file, supplies)))
     if heavy:
         raise BreachError(f"importing '{name}' imports {', '.join(heavy)}; import them inside `build`")

@@ -73,6 +73,7 @@ def check_offer_of(
         raise ConfigurationError(f"{type(spec).__name__} is no offer; known: {known}")
     checks = Checks(word, str(spec.name), listener or Listener())
     with nullcontext(supplies) if supplies is not None else Supplies() as stock:
+        checks.processes = stock.processes
         check_every_kind(spec, checks, stock)
         _check_kind(spec, checks, Given(files=dict(files or {})), stock)
     return checks.report()

@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from ...contracts.request import InvocationRequest
 from ...contracts.specs import Spec
 from ...errors import ConfigurationError, StrettoError
 from ...plugboard.discover import BUILT_INS, GROUP
+from ...plugboard.parameters import plain_values
 from ...plugboard.registry import KINDS
 from ...plugboard.tables import read_table
 from ...promise import DECLARATION, STRETTO_API
 from ..borders import private_imports
 from ..trial import Plugin, Subject, on_trial
 from .every_kind import HEAVY, imported_by
+from .isolated import look_there
 from .offers import check_offer_of
 from .report import BreachError, Checks, Listener, Report, SkippedError
 from .supplies import Supplies
@@ -68,21 +70,26 @@ def check_plugin(
 
 def _check_subject(subject: Subject, checks: Checks, supplies: Supplies) -> bool:
     """Check all but the offers; say whether it is on, so that there are any."""
+    checks.processes = supplies.processes
     checks.run("importing it pulls in no torch", partial(_check_import, subject, supplies))
-    checks.run("it imports what is public alone", partial(_check_borders, subject))
+    checks.run("it imports what is public alone", partial(_check_borders, subject, supplies))
     plugin = checks.run("a host takes it", partial(_opened, subject, supplies))
     if plugin is None:
         return False
     checks.run("it says which API it works with", partial(_check_range, subject, plugin))
     for form in ("Settings", "Parameters"):
         checks.run(f"its {form} are valid", partial(_check_form, plugin, form))
-    hooks = [name for name in TOLD if hasattr(plugin, name)]
+    hooks = [
+        name for name in TOLD if hasattr(plugin, name) and (subject.environment is None or name != "run_step")
+    ]
     if hooks:
         checks.run(f"a picture is drawn with its {', '.join(hooks)}", partial(_check_draws, supplies))
     return True
 
 
 def _module_of(subject: Subject) -> str:
+    if subject.module is not None:
+        return subject.module
     if subject.file is not None:
         return f"stretto_plugin_{subject.file.stem}"
     if subject.entry is not None:
@@ -94,26 +101,35 @@ def _module_of(subject: Subject) -> str:
 
 
 def _check_import(subject: Subject, supplies: Supplies) -> None:
-    name = _module_of(subject)
-    heavy = sorted(set(HEAVY) & set(imported_by(name, str(subject.file or ""), supplies)))
+    name, file = _module_of(subject), str(subject.file or "")
+    if subject.environment is not None:
+        name, file = look_there(subject, name, supplies)
+    heavy = sorted(set(HEAVY) & set(imported_by(name, file, supplies)))
     if heavy:
         raise BreachError(f"importing '{name}' imports {', '.join(heavy)}; import them inside `build`")
 
 
-def _check_borders(subject: Subject) -> None:
+def _check_borders(subject: Subject, supplies: Supplies) -> None:
     if subject.roots:
         place = subject.roots[-1]  # the project's folder
     elif subject.file is not None:
         place = subject.file
     else:
-        found = importlib.util.find_spec(_module_of(subject))
-        if found is None or found.origin is None:
-            raise SkippedError("its source is not there to be read")
-        origin = Path(found.origin)
+        origin = _source(subject, supplies)
         place = origin.parent if origin.name == "__init__.py" else origin
     taken = private_imports(place)
     if taken:
         raise BreachError("; ".join(str(one) for one in taken))
+
+
+def _source(subject: Subject, supplies: Supplies) -> Path:
+    file = supplies.apart[1] if supplies.apart is not None else ""
+    if subject.environment is None:
+        found = importlib.util.find_spec(_module_of(subject))
+        file = "" if found is None else found.origin or ""
+    if not Path(file).is_file():
+        raise SkippedError("its source is not there to be read")
+    return Path(file)
 
 
 def _opened(subject: Subject, supplies: Supplies) -> object:
@@ -146,17 +162,11 @@ def _check_form(plugin: object, name: str) -> None:
     ]
     if needed:
         raise BreachError(f"`{name}` has no default for {', '.join(needed)}; who says nothing gets defaults")
-    written = {key: _as_toml(value) for key, value in asdict(form()).items() if value is not None}
+    written = {key: value for key, value in plain_values(form()).items() if value is not None}
     try:
         read_table(written, form, name)
     except ConfigurationError as error:
         raise BreachError(f"its own defaults cannot be read back: {error}") from error
-
-
-def _as_toml(value: object) -> object:
-    if isinstance(value, tuple):
-        return [_as_toml(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _check_draws(supplies: Supplies) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -88,13 +89,14 @@ class Checks:
     name: str
     listener: Listener = field(default_factory=Listener)
     rows: list[Row] = field(default_factory=list)
+    processes: Callable[[], tuple[int, ...]] = tuple  # whose memory counts beside this one's
 
     def run(self, check: str, work: Callable[[], T]) -> T | None:
         """Run one check and give what it gave; None where it did not pass."""
         self.listener.begun(self.kind, self.name, check)
         outcome: Outcome = "passed"
         detail, given = "", None
-        before, start = _fresh_peak(), time.perf_counter()
+        before, start = _fresh_peaks(self.processes()), time.perf_counter()
         try:
             given = work()
         except BreachError as error:
@@ -103,7 +105,7 @@ class Checks:
             outcome, detail = "skipped", str(error)
         except Exception as error:  # noqa: BLE001 - a plugin's code; the row says what it raised
             outcome, detail = "failed", f"raised {reason(error)}"
-        self._keep(check, outcome, detail, (time.perf_counter() - start, _grown(before)))
+        self._keep(check, outcome, detail, (time.perf_counter() - start, _grown(before, self.processes())))
         return given
 
     def skip(self, checks: Iterable[str], why: str) -> None:
@@ -129,23 +131,32 @@ class Checks:
         self.listener.ended(row)
 
 
-def _fresh_peak() -> int | None:
-    """Begin to measure the process' largest size anew, and give its size now; None where that cannot be done.
+def _fresh_peaks(others: Iterable[int]) -> dict[str, int]:
+    """Begin to measure the largest sizes of processes anew, and give their sizes now; nothing where that cannot be done.
 
     See `clear_refs` in https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html.
     """
-    try:
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
-    except OSError:  # another system, or one that does not let us
-        return None
-    return _status("VmRSS")
+    sizes = {}
+    for pid in ("self", *map(str, others)):
+        try:
+            Path(f"/proc/{pid}/clear_refs").write_text("5", "ascii")
+            sizes[pid] = _status(pid, "VmRSS")
+        except OSError:  # another system, one that does not let us, or it has just ended
+            continue
+    return sizes
 
 
-def _grown(since: int | None) -> int:
-    return 0 if since is None else max(0, _status("VmHWM") - since)
+def _grown(since: dict[str, int], others: Iterable[int]) -> int:
+    if not since:
+        return 0
+    total = 0
+    for pid in ("self", *map(str, others)):
+        with suppress(OSError):  # it has just ended
+            total += max(0, _status(pid, "VmHWM") - since.get(pid, 0))
+    return total
 
 
-def _status(key: str) -> int:
-    text = Path("/proc/self/status").read_text("ascii")
+def _status(pid: str, key: str) -> int:
+    text = Path(f"/proc/{pid}/status").read_text("ascii")
     found = re.search(rf"^{key}:\s*(\d+) kB$", text, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

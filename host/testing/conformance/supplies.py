@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -36,6 +36,10 @@ class Supplies:
         self._host: Host | None = None
         self._loaded: dict[str, LoadedModel] = {}
         self.imports: dict[tuple[str, str], list[str]] = {}  # what importing a module pulled in
+        self.apart: tuple[str, str] | None = (
+            None  # the module and file of the isolated plugin that is checked
+        )
+        self.processes: Callable[[], tuple[int, ...]] = tuple  # whose memory counts beside this one's
 
     def __enter__(self) -> Self:
         return self

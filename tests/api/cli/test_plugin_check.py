@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +155,112 @@ def test_a_name_in_the_data_directorys_file_is_that_file(
     assert (code, rows[0]["name"]) == (0, "mine")
 
 
-def test_the_name_of_an_isolated_plugin_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+APART = """
+import os, signal, torch
+from dataclasses import dataclass
+
+from stretto.host import UpscalerSpec, hookimpl
+from stretto.host.plugboard.tables import read_table
+
+REQUIRES_STRETTO_API = ">=1.0,<2"
+
+
+@dataclass(frozen=True)
+class Grain:
+    sizes: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
+class Settings:
+    grain: Grain = Grain()
+    shade: int = 3
+
+
+class Good:
+    def upscale(self, image, amount):
+        return image.resize((image.width * amount, image.height * amount), 0)
+
+
+class Fallen(Good):
+    def upscale(self, image, amount):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+ONE = Good()
+
+
+def opened(weights, device):
+    raise ValueError("bad magic")
+
+
+@hookimpl
+def register_upscalers(host):
+    assert host.plugin_settings("apart", Settings).shade == 3
+    url = "https://example.org/a.pth"
+    return [
+        UpscalerSpec(name="good", build=lambda device: Good()),
+        UpscalerSpec(name="one", build=lambda device: ONE),
+        UpscalerSpec(name="fallen", build=lambda device: Fallen()),
+        UpscalerSpec(name="opens", open=opened, files=("a.pth",), source=url),
+    ]
+"""
+
+
+def _wheel(folder: Path) -> Path:
+    info, path = "stretto_apart-1.2.dist-info", folder / "stretto_apart-1.2-py3-none-any.whl"
+    files = {
+        "apart.py": APART,
+        "torch.py": "",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: stretto-apart\nVersion: 1.2\nRequires-Dist: stretto\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[stretto]\napart = apart\n",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD")))
+    return path
+
+
+def test_an_isolated_plugin_is_checked_where_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["plugins", "install", str(_wheel(tmp_path)), "--isolated", "--", "--no-index"]) == 0
+    capsys.readouterr()
+    limits = "isolated = true\ntime_limit_s = 30\n"
+    (tmp_path / "data" / "plugins.toml").write_text(
+        f"[plugins.apart]\n{limits}shade = 9\n"
+    )  # is not asked for
+    before = sorted(path for path in tmp_path.rglob("*"))
+    code, rows = check(capsys, "apart")
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    failed = {(row["name"], row["check"]): row["detail"] for row in rows if row["outcome"] == "failed"}
+    assert code == 1
+    borders = failed.pop(("apart", "it imports what is public alone"))
+    assert borders.startswith(str(tmp_path / "data" / "environments"))
+    assert "apart.py:6: stretto.host.plugboard.tables.read_table is not public" in borders
+    imports = "importing it pulls in no torch"
+    names = ("apart", "good", "one", "fallen", "opens")
+    told = {failed.pop((name, imports)) for name in names}
+    assert told == {"importing 'apart' imports torch; import them inside `build`"}
+    assert failed.pop(("one", "build twice gives two objects")).startswith("`build` gave one object twice")
+    assert failed.pop(("opens", "errors are ours")) == (
+        "on a file that is no weights it raises ValueError: bad magic; raise one of stretto.host instead, such as "
+        "WeightsError, that says what is wrong and what would do"
+    )
+    assert {name for name, _ in failed} == {"fallen"}
+    assert all("the plugin 'apart' was ended by SIGKILL in upscale" in detail for detail in failed.values())
+    good = [row["check"] for row in rows if row["name"] == "good" and row["outcome"] == "passed"]
+    assert "it enlarges tiny and odd sizes on the CPU" in good
+    assert [row["outcome"] for row in rows if row["check"].startswith("its Settings")] == ["passed"]
+
+
+def test_an_isolated_plugin_without_an_environment_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("plugins.toml").write_text("[plugins.mine]\nisolated = true\n")
     assert run(["plugins", "check", "mine"]) == 1
     assert capsys.readouterr().err == (
-        "stretto: ConfigurationError: the plugin 'mine' is isolated; check its project's folder: stretto plugins check "
-        "FOLDER\n"
+        "stretto: ConfigurationError: the plugin 'mine' is isolated and has no environment of its own; make one: stretto "
+        "plugins install PACKAGE --isolated\n"
     )
 
 

@@ -1,6 +1,9 @@
 # ruff: noqa: ARG002 - stand-ins take what protocols give them
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from stretto.host.testing.conformance.report import BreachError, Checks, Listener, Report, SkippedError
 
@@ -35,6 +38,26 @@ def test_each_check_is_a_row_with_its_cost_and_is_heard_before_and_after():
     assert (raised.outcome, raised.detail) == ("failed", "raised KeyError: 'x'")
     assert heard.lines[:2] == [("begun", "it grows"), ("passed", "it grows")]
     assert heard.lines[-1] == ("failed", "it raises")
+
+
+def test_the_memory_of_another_process_counts_and_one_that_has_ended_is_no_matter():
+    code = "import sys; sys.stdin.read(1); x = bytearray(64 * 2**20); print(len(x), flush=True); sys.stdin.read(1)"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    checks = Checks("upscaler", "mine", processes=lambda: (other.pid,))
+
+    def told(word):
+        other.stdin.write(word)
+        other.stdin.flush()
+        return other.stdout.readline()
+
+    checks.run("it grows there", lambda: told(b"x"))
+    checks.run("it ends there", lambda: (told(b"x"), other.wait()))
+    checks.run("it is gone", lambda: None)
+    other.stdin.close()
+    other.stdout.close()
+    grows, ends, gone = checks.report().rows
+    assert grows.peak_bytes >= 60 * 2**20
+    assert (ends.outcome, gone.outcome) == ("passed", "passed")
 
 
 def test_all_breaches_are_raised_together():
