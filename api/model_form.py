@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le, MaxLen
 from stretto.host.contracts.request import (
@@ -20,8 +20,12 @@ from stretto.host.errors import Fault, did_you_mean
 from stretto.host.planning.acceleration import NONE
 
 from .fields import checked, refuse, shown
+from .kept_parameters import read_kept
 
-__all__ = ["CONFIG", "ModelForm", "read_form"]
+if TYPE_CHECKING:
+    from stretto.host.runtime.host import Host
+
+__all__ = ["CONFIG", "KEPT", "ModelForm", "read_form"]
 
 Name = Annotated[str, MaxLen(255)]
 File = Annotated[str, MaxLen(4096)]
@@ -43,6 +47,8 @@ CONFIG = {
     "refiner_negative_aesthetic_score": "refiner_negative_aesthetic_score",
     "acceleration": "acceleration",
 }
+# what a model's configuration holds: those, and parameters of plugins
+KEPT = (*CONFIG, "plugins")
 LISTS = ("lora", "lycoris", "inversion")
 # where an empty text is the same as null, as forms send it
 EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae", "acceleration")
@@ -87,32 +93,32 @@ class ModelForm:
     refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     refiner_negative_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     acceleration: Name | None = None
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)  # parameters, by plugin and by name
 
 
-def read_form(body: Mapping[str, object], offers: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
+def read_form(body: Mapping[str, object], host: Host) -> dict[str, Any]:
     """Give the keys that were sent with checked values, null for what is to be cleared.
 
-    Unknown keys are left out; `model` is another word for `checkpoint`. `offers` gives what is offered of a
-    kind. Raises InvalidRequestError with every fault, names of schedulers and compilers that nobody offers too.
+    Unknown keys are left out; `model` is another word for `checkpoint`. Raises InvalidRequestError with every
+    fault, of names of schedulers and compilers that nobody offers and of parameters of plugins too.
     """
     sent = dict(body)
     if sent.get("checkpoint") is None and sent.get("model") is not None:
         sent["checkpoint"] = sent["model"]
     names = [field.name for field in fields(ModelForm)]
     there = {name: _normal(name, sent[name]) for name in names if name in sent}
-    form, faults = checked(ModelForm, {name: value for name, value in there.items() if value is not None})
-    faults += _unknown_names(there, offers)
+    plugins, unfit = read_kept({} if sent.get("plugins") is None else sent["plugins"], host)
+    plain = {name: value for name, value in there.items() if value is not None and name != "plugins"}
+    form, faults = checked(ModelForm, plain)
+    faults += [*_unknown_names(there, host.offers), *unfit]
     if isinstance(name := there.get("name"), str) and not _serves(name):
         faults.append(
             Fault(field="name", message=f"{shown(name)} serves for no address; leave out / and controls")
         )
-    if sent.get("plugins"):
-        faults.append(
-            Fault(field="plugins", message="are kept in no stored model; send them with each invocation")
-        )
     refuse(ModelForm, faults)
     assert form is not None  # noqa: S101  # `refuse` raised otherwise
-    return {name: None if value is None else getattr(form, name) for name, value in there.items()}
+    given = {name: None if value is None else getattr(form, name) for name, value in there.items()}
+    return {**given, "plugins": plugins or None} if "plugins" in there else given
 
 
 def _normal(name: str, value: object) -> object:

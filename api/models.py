@@ -11,7 +11,7 @@ from pony.orm import db_session
 from stretto.host.errors import BadRequestError, NotFoundError, StateConflictError
 
 from .entities import Records
-from .model_form import CONFIG
+from .model_form import KEPT
 
 __all__ = [
     "Parts",
@@ -49,7 +49,7 @@ class Parts:
     def take(self, given: Mapping[str, Any]) -> None:
         """Replace what is there in `given`; null clears it."""
         for key, value in given.items():
-            if key in CONFIG:
+            if key in KEPT:
                 self.config.pop(key, None)
                 if value is not None:
                     self.config[key] = value

@@ -81,6 +81,10 @@ def schemas(names: Offered, declared: Declared = ()) -> dict[str, Shape]:
         fields["controlnet"] = {"anyOf": [ref("ControlNet"), listed(one_control), NULL]}
         fields["controlnets"] = {"anyOf": [listed(one_control), NULL]}
     made["InvocationRequest"]["properties"] |= {"tile": TILE, "plugins": parameters_schema(declared)}
+    made["ModelForm"]["properties"]["plugins"] = {
+        **parameters_schema(declared),
+        "description": "Parameters of plugins for invocations that say nothing of them: `{NAME: {...}}`.",
+    }
     for owner_name, meanings in MEANT.items():
         fields = made[owner_name]["properties"]
         fields |= {

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, get_origin
+from typing import get_origin
 
 from stretto.host.contracts.request import INTERNAL, InvocationRequest
-from stretto.host.errors import Fault
 
 from .aliases import read_aliases
 from .controls import list_controls, take_control_images, with_control_images
@@ -16,6 +15,7 @@ from .fields import MAX_ITEMS, checked, hints_of, refuse, shown
 from .inbox import ImageInbox
 from .nodes import take_nodes
 from .pictures import IMAGES, take_pictures
+from .plugin_parameters import by_plugin
 from .tiling import tile_axes
 
 __all__ = ["parse_invocation"]
@@ -48,7 +48,7 @@ def parse_invocation(payload: Mapping[str, object], images: ImageInbox) -> Invoc
         elif name not in IMAGES:
             values[name] = _listed(name, value)
     nodes = values.pop("nodes", None)
-    plugins, more = _by_plugin(values.pop("plugins", {}))
+    plugins, more = by_plugin(values.pop("plugins", {}))
     faults += more
     request, found = checked(InvocationRequest, values)
     taken, more = take_nodes(nodes, images)
@@ -77,14 +77,6 @@ def _listed(name: str, value: object) -> object:
     if get_origin(hint) is tuple and name != "nodes" and not isinstance(value, list):
         return [value]
     return value
-
-
-def _by_plugin(value: object) -> tuple[dict[str, Any], list[Fault]]:
-    if not isinstance(value, Mapping):
-        return {}, [
-            Fault(field="plugins", message=f"{shown(value)} is not an object with a key for each plugin")
-        ]
-    return {name: given for name, given in value.items() if given is not None}, []
 
 
 def _adapters(value: object) -> object:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PREFIX",
     "Declared",
+    "by_plugin",
     "check_recorded",
     "declared_parameters",
     "merged",
@@ -48,16 +49,21 @@ PREFIX = "plugins."
 
 
 def plan_with_parameters(
-    host: Host, request: InvocationRequest, plan: Callable[[InvocationRequest], Plan]
+    host: Host,
+    request: InvocationRequest,
+    plan: Callable[[InvocationRequest], Plan],
+    blamed: Callable[[Fault], Fault] = lambda fault: fault,
 ) -> Plan:
     """Plan a request once the parameters of plugins are checked; their faults and planning's come together.
 
-    Raises InvalidRequestError with all of them, and what `plan` raises.
+    `blamed` gives a fault of theirs as it is to be told. Raises InvalidRequestError with all of them, and what
+    `plan` raises.
     """
     if not request.plugins:
         return plan(request)
     host.look()
-    read, faults = read_parameters(request.plugins, host.board)
+    read, found = read_parameters(request.plugins, host.board)
+    faults = [blamed(fault) for fault in found]
     try:
         planned = plan(replace(request, plugins=read))
     except InvalidRequestError as error:
@@ -73,6 +79,15 @@ def plan_with_parameters(
     if faults:
         raise InvalidRequestError(faults)
     return planned
+
+
+def by_plugin(value: object) -> tuple[dict[str, Any], list[Fault]]:
+    """Give what a body says of each plugin, not checked any further; null says nothing."""
+    if not isinstance(value, Mapping):
+        return {}, [
+            Fault(field="plugins", message=f"{shown(value)} is not an object with a key for each plugin")
+        ]
+    return {name: given for name, given in value.items() if given is not None}, []
 
 
 def read_parameters(

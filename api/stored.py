@@ -12,6 +12,7 @@ from stretto.host.contracts.request import Adapter, InvocationRequest
 from stretto.host.errors import NotFoundError, StrettoError, did_you_mean
 
 from .aliases import read_aliases
+from .kept_parameters import Kept
 from .model_form import CONFIG
 from .models import StoredModel, find_model, model_names
 from .plugin_parameters import plan_with_parameters
@@ -43,31 +44,44 @@ def plan_request(host: Host, records: Records, request: InvocationRequest) -> Pl
 
 
 def _planning(host: Host, said: frozenset[str], records: Records) -> Callable[[InvocationRequest], Plan]:
-    return lambda request: plan_with_parameters(
-        host, request, lambda checked: host.plan(_resolved(checked, said, host, records))
-    )
+    def planned(request: InvocationRequest) -> Plan:
+        model = _meant(request, host, records)
+        if model is None:
+            return plan_with_parameters(
+                host, request, lambda checked: host.plan(_known(checked, host, records))
+            )
+        asked = request.plugins
+        kept = Kept(model=model.name, plugins=model.parts.config.get("plugins", {}))
+        defaults = {key: value for key, value in defaults_of(model).items() if key not in said}
+        given = ["model", *sorted([*defaults, *kept.given(asked)])]
+        put_in = replace(
+            request,
+            model=model.model,
+            model_type=None,
+            defaults=defaults,
+            plugins=kept.under(asked),
+            notes=(*request.notes, f"the stored model '{model.name}' gave {', '.join(given)}"),
+        )
+        return plan_with_parameters(host, put_in, host.plan, lambda fault: kept.blamed(fault, asked))
+
+    return planned
 
 
-def _resolved(
-    request: InvocationRequest, said: frozenset[str], host: Host, records: Records
-) -> InvocationRequest:
+def _meant(request: InvocationRequest, host: Host, records: Records) -> StoredModel | None:
+    """Find the stored model that a request means, None where it means something else."""
     name = request.model or host.settings.model
     if request.model_type in ("checkpoint", "diffusers"):
-        return request
+        return None
     model = find_model(records, name)
-    if request.model_type == "model" and model is None and name not in host.offers("models"):
+    return None if request.model_type is None and model is not None and _is_file(name, host) else model
+
+
+def _known(request: InvocationRequest, host: Host, records: Records) -> InvocationRequest:
+    name = request.model or host.settings.model
+    if request.model_type == "model" and name not in host.offers("models"):
         known = did_you_mean(name, [*model_names(records), *host.offers("models")])
         raise NotFoundError(f"Unknown diffusion model {name}; {known}")
-    if model is None or (request.model_type is None and _is_file(name, host)):
-        return request
-    defaults = {key: value for key, value in defaults_of(model).items() if key not in said}
-    return replace(
-        request,
-        model=model.model,
-        model_type=None,
-        defaults=defaults,
-        notes=(*request.notes, f"the stored model '{name}' gave {', '.join(['model', *sorted(defaults)])}"),
-    )
+    return request
 
 
 def _is_file(name: str, host: Host) -> bool:

@@ -37,12 +37,13 @@ class Setting(click.ParamType[tuple[str, Any]]):
         from stretto.host.errors import did_you_mean
 
         from ..model_form import ModelForm
+        from ..plugin_parameters import PREFIX
 
         key, equals, text = str(value).partition("=")
         known = [field.name for field in fields(ModelForm)]
         if not equals:
             self.fail(f"'{value}' has no '='; write for example scheduler=ddim", param, ctx)
-        if key not in known:
+        if key not in known and not (key.startswith(PREFIX) and all(key.split("."))):
             self.fail(f"a model has no '{key}'; {did_you_mean(key, known)}", param, ctx)
         try:
             return key, json.loads(text)
@@ -80,7 +81,8 @@ def _host(place: Place) -> Host:
     type=Setting(),
     multiple=True,
     help="What is used with it, as in POST /api/models, for example --set scheduler=ddim --set guidance_scale=5 "
-    '--set \'lora=[{"model": "a.safetensors", "weight": 0.5}]\'. May be given many times.',
+    '--set \'lora=[{"model": "a.safetensors", "weight": 0.5}]\', or of a plugin as plugins.NAME.KEY=VALUE. '
+    "May be given many times.",
 )
 @place_options
 def add_command(place: Place, *, name: str, checkpoint: str, settings: tuple[tuple[str, Any], ...]) -> None:
@@ -89,11 +91,12 @@ def add_command(place: Place, *, name: str, checkpoint: str, settings: tuple[tup
 
     from ..model_form import read_form
     from ..models import add_model
+    from ..plugin_parameters import merged
 
     with closing(_host(place)) as host, place.records() as records:
         weights = host.resolve_model(checkpoint)
-        body = {"size": size_px(weights, offer_of(weights, host)), **dict(settings)}
-        given = read_form({**body, "name": name, "checkpoint": checkpoint}, host.offers)
+        body = {"size": size_px(weights, offer_of(weights, host)), **merged(settings)}
+        given = read_form({**body, "name": name, "checkpoint": checkpoint}, host)
         model = add_model(records, given)
     click.echo(f"kept {model.name}: {model.model}, {model.size} px")
 
@@ -115,6 +118,8 @@ def show_command(place: Place, *, name: str, as_json: bool) -> None:
     for kind in ("lora", "lycoris", "inversion"):
         if kind in values:
             values[kind] = [{"model": one.model, "weight": one.weight} for one in values[kind]]
+    if plugins := model.parts.config.get("plugins"):
+        values["plugins"] = plugins
     if as_json:
         click.echo(json.dumps({"name": model.name, **values}, indent=2, ensure_ascii=False))
         return

@@ -39,14 +39,14 @@ def show_model(call: Call) -> Reply:
 def create_model(call: Call) -> Reply:
     """Keep a checkpoint under a name, with what is to be used with it."""
     services = call.services
-    given = read_form(call.body(), services.host.offers)
+    given = read_form(call.body(), services.host)
     return Data(model_object(add_model(services.store.records, given), {}))
 
 
 def update_model(call: Call) -> Reply:
     """Change what the body names and nothing else; null and empty lists clear."""
     services = call.services
-    given = read_form(call.body(), services.host.offers)
+    given = read_form(call.body(), services.host)
     return Data(model_object(change_model(services.store.records, call.names["name"], given), {}))
 
 

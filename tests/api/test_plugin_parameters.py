@@ -193,15 +193,6 @@ def test_the_document_and_the_rows_say_what_is_taken(still: Still) -> None:
     assert none["anyOf"][0] == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
-def test_stored_models_keep_none(still: Still) -> None:
-    model = {"name": "mine", "checkpoint": "starter", "plugins": {"grain": {"amount": 1}}}
-    refused = still.client.call("POST", "/api/models", model)
-    assert (refused.status, refused.details) == (
-        400,
-        ["plugins: are kept in no stored model; send them with each invocation"],
-    )
-
-
 @pytest.mark.parametrize(
     ("assignments", "body"),
     [
