@@ -1,4 +1,4 @@
-"""The part of the page of plugins.toml that is generated: the keys of the built-in plugins, from their dataclasses."""  # noqa: INP001 - beside the pages, not a package
+"""The part of the page of plugins.toml that is generated: what built-in plugins are told, from their dataclasses."""  # noqa: INP001 - beside the pages, not a package
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ __all__ = ["plugins_toml"]
 PAGE = Path(__file__).parent / "reference" / "plugins-toml.md"
 BEGIN = "<!-- From here on written by docs/generate.py: change the dataclasses, then run `make docs`. -->"
 END = "<!-- Up to here. -->"
+PARAMETERS = """Not in the file, but with each request, as `"plugins": {NAME: {KEY: VALUE}}` or `--set plugins.NAME.KEY=VALUE`
+([parameters of plugins](../howto/plugin-parameters.md)), or kept with a [stored model](../howto/keep-models.md)."""
 
 
 def plugins_toml() -> str:
@@ -32,11 +34,19 @@ def plugins_toml() -> str:
 
 def _sections() -> Iterator[str]:
     for name in BUILT_INS:
-        settings: Any = getattr(import_module(f"stretto.plugins.{name}"), "Settings", None)
-        if settings is not None:
-            yield f"### `[plugins.{name}]`"
-            yield inspect.cleandoc(settings.__doc__)
-            yield table(("key", "values", "default", "what it does"), _rows(name, settings))
+        yield from _section(f"### `[plugins.{name}]`", name, "Settings")
+    yield "## What an invocation may say to the built-in plugins"
+    yield PARAMETERS
+    for name in BUILT_INS:
+        yield from _section(f"### `plugins.{name}`", name, "Parameters")
+
+
+def _section(title: str, name: str, word: str) -> Iterator[str]:
+    declared: Any = getattr(import_module(f"stretto.plugins.{name}"), word, None)
+    if declared is not None:
+        yield title
+        yield inspect.cleandoc(declared.__doc__)
+        yield table(("key", "values", "default", "what it does"), _rows(name, declared))
 
 
 def _rows(name: str, declared: Any) -> Iterator[tuple[str, ...]]:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from stretto.host import (
     BackgroundRemover,
     BackgroundRemoverSpec,
+    Fault,
     HostView,
+    InvalidRequestError,
+    InvocationRequest,
     WeightFile,
     WeightsError,
     hookimpl,
@@ -22,7 +25,7 @@ from stretto.host import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Cutter", "Settings", "register_background_removers"]
+__all__ = ["Cutter", "Parameters", "Settings", "register_background_removers"]
 
 SOURCE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
 Network = Literal[
@@ -53,6 +56,19 @@ class Settings:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What finds the subjects of an invocation whose backgrounds are removed."""
+
+    network: Network | None = field(
+        default=None,
+        metadata={
+            "description": "The network that does it, whose file must be in the model folder `background`. null takes "
+            "the first one that is there."
+        },
+    )
+
+
 @hookimpl
 def register_background_removers(host: HostView) -> Iterable[BackgroundRemoverSpec]:
     """Offer rembg's networks, or the one that the settings name."""
@@ -64,10 +80,21 @@ def register_background_removers(host: HostView) -> Iterable[BackgroundRemoverSp
             files=(file, f"{name}.onnx") if file != f"{name}.onnx" else (file,),
             source=f"{SOURCE}/{file}",
             open=partial(_open, name),
+            wanted=partial(_wanted, name, only=wanted),
         )
         for name, (title, file) in NETWORKS.items()
         if wanted in ("", name)
     ]
+
+
+def _wanted(name: Network, host: HostView, request: InvocationRequest, *, only: str) -> bool:
+    network = host.plugin_parameters("backgrounds", Parameters, request).network
+    if network is not None and only not in ("", network):
+        message = (
+            f"'{network}' is not offered here, only '{only}'; [plugins.backgrounds] of plugins.toml says so"
+        )
+        raise InvalidRequestError([Fault(field="plugins.backgrounds.network", message=message)])
+    return network == name
 
 
 def _open(name: str, weights: WeightFile, device: str) -> BackgroundRemover:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge, Le
 from stretto.host import (
     ControlNetSpec,
     Family,
+    HostView,
+    Plan,
     Preprocessor,
     PreprocessorSpec,
     WeightFile,
@@ -28,15 +31,14 @@ from stretto.host import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Canny", "Detector", "register_controlnets", "register_preprocessors"]
+__all__ = ["Canny", "Detector", "Parameters", "register_controlnets", "register_preprocessors"]
 
 V11 = "https://huggingface.co/lllyasviel/ControlNet-v1-1/resolve/main"
 COLLECTION = "https://huggingface.co/lllyasviel/sd_control_collection/resolve/main"
 ANNOTATORS = "https://huggingface.co/lllyasviel/Annotators/resolve/main"
 POSES = "https://huggingface.co/lllyasviel/ControlNet/resolve/main/annotator/ckpts"
 HUB, FILE = "https://huggingface.co", "resolve/main/diffusion_pytorch_model"
-# The thresholds between which a gradient is an edge if it touches one above the upper.
-LOW, HIGH = 100, 200
+STEEPEST = 2040  # the gradient of white beside black, as OpenCV measures it: both directions of a Sobel of 3 x 3, summed
 CELL_PX = 64  # detectors work in whole cells of so many pixels
 LARGEST_PX = 1024  # the shorter side that they look at at most: twice what they were trained at
 
@@ -135,6 +137,31 @@ DETECTORS: Mapping[str, _Aux] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Which edges `canny` finds, wherever an invocation has it make the control image."""
+
+    low_threshold: Annotated[int, Ge(0), Le(STEEPEST)] = field(
+        default=100,
+        metadata={
+            "description": "How steep a gradient is at least that goes on with an edge. Less follows edges further."
+        },
+    )
+    high_threshold: Annotated[int, Ge(0), Le(STEEPEST)] = field(
+        default=200,
+        metadata={
+            "description": "How steep a gradient is at least that is an edge. Less finds more of them."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds the wrong way round."""
+        if self.low_threshold > self.high_threshold:
+            raise ValueError(
+                f"low_threshold {self.low_threshold} is above high_threshold {self.high_threshold}"
+            )
+
+
 @hookimpl
 def register_controlnets() -> Iterable[ControlNetSpec]:
     """Offer the twelve names, each for SD 1.x and SDXL."""
@@ -145,7 +172,7 @@ def register_controlnets() -> Iterable[ControlNetSpec]:
 def register_preprocessors() -> Iterable[PreprocessorSpec]:
     """Offer Canny, which needs no weights, and the detectors, which need theirs."""
     return [
-        PreprocessorSpec(name="canny", title="Edges by Canny, 100 to 200", open=_open_canny),
+        PreprocessorSpec(name="canny", title="Edges by Canny", open=_open_canny, adjusted=_adjusted_canny),
         *(
             PreprocessorSpec(name=name, title=aux.title, files=aux.files, open=partial(_open_detector, name))
             for name, aux in DETECTORS.items()
@@ -169,8 +196,14 @@ def _controlnet(name: str, title: str, small: str, large: str, preprocessor: str
     )
 
 
+@dataclass(frozen=True, slots=True)
 class Canny:
-    """Finds edges (Canny 1986): white on black, one pixel wide."""
+    """Finds edges (Canny 1986): white on black, one pixel wide.
+
+    A gradient between the two thresholds is part of an edge if it touches one above the upper.
+    """
+
+    thresholds: Parameters = Parameters()
 
     def processed(self, image: Image) -> Image:
         """Give the edges of an RGB picture."""
@@ -178,12 +211,17 @@ class Canny:
         import numpy as np
         from PIL import Image as Pictures
 
-        edges = cv2.Canny(np.ascontiguousarray(image.convert("RGB")), LOW, HIGH)
+        low, high = self.thresholds.low_threshold, self.thresholds.high_threshold
+        edges = cv2.Canny(np.ascontiguousarray(image.convert("RGB")), low, high)
         return Pictures.fromarray(np.stack([edges] * 3, axis=-1))
 
 
 def _open_canny(_weights: tuple[WeightFile, ...], _device: str) -> Preprocessor:
     return Canny()
+
+
+def _adjusted_canny(_opened: Preprocessor, host: HostView, plan: Plan) -> Preprocessor:
+    return Canny(host.plugin_parameters("controls", Parameters, plan))
 
 
 @dataclass(frozen=True, slots=True)

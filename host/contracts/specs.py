@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from .engines import Compiler, Component
 from .models import Family, Precision, WeightFile
-from .protocols import BackgroundRemover, Loader, Patcher, Preprocessor, Scheduler, Upscaler
+from .plan import Plan
+from .protocols import BackgroundRemover, HostView, Loader, Patcher, Preprocessor, Scheduler, Upscaler
+from .request import InvocationRequest
 
 __all__ = [
     "BackgroundRemoverSpec",
@@ -108,6 +110,7 @@ class UpscalerSpec(Spec):
     beside: Mapping[str, str] = field(default_factory=dict)
     assemble: Callable[[WeightFile, tuple[WeightFile, ...], str], Upscaler] | None = None
     missing: Callable[[], str | None] = lambda: None  # why it cannot work here, and what would do
+    adjusted: Callable[[Upscaler, HostView, Plan], Upscaler] | None = None  # as a plan's parameters want it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +118,16 @@ class BackgroundRemoverSpec(Spec):
     """What finds a picture's subject: `build` gets the device, where no weights are needed.
 
     A network names its `files` in the `background` model folder, with `source`, the URL of the first;
-    `open` gets the first one that is there, and the device.
+    `open` gets the first one that is there, and the device. Where the `wanted` of some offers says of a request
+    that they are, only those are asked.
     """
 
     open: Callable[[WeightFile, str], BackgroundRemover] | None = None
     files: tuple[str, ...] = ()
     source: str = ""
     build: Callable[[str], BackgroundRemover] | None = None
+    wanted: Callable[[HostView, InvocationRequest], bool] | None = None
+    adjusted: Callable[[BackgroundRemover, HostView, Plan], BackgroundRemover] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +148,13 @@ class ControlNetSpec(Spec):
 class PreprocessorSpec(Spec):
     """A way to make control images: `open` gets its files, in the order of `files`, and the device.
 
-    All of `files` are needed, from the `preprocessor` model folder; each comes with its URL.
+    All of `files` are needed, from the `preprocessor` model folder; each comes with its URL. `adjusted` gives
+    what was opened as the parameters of its plugin in a plan want it.
     """
 
     open: Callable[[tuple[WeightFile, ...], str], Preprocessor]
     files: Mapping[str, str] = field(default_factory=dict)
+    adjusted: Callable[[Preprocessor, HostView, Plan], Preprocessor] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,12 @@ class ImageKind:
                 raise PluginError(
                     f"{self.hook} must return {self.spec.__name__}s, and one is {type(spec).__name__}"
                 )
+            for name in _WITH_PARAMETERS:
+                if getattr(spec, name, None) is not None:
+                    raise PluginError(
+                        f"{self.hook} offers '{spec.name}' with `{name}`, which a plugin in a process of its own cannot "
+                        "have: it sees no plan; leave it out, or install it without --isolated"
+                    )
         return specs
 
     def said(self, spec: Any) -> dict[str, Any]:
@@ -47,6 +53,7 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
+_WITH_PARAMETERS = ("adjusted", "wanted")  # functions of specs that get a host and what is asked of it
 _SHARED = ("name", "title", "aliases", "files")
 IMAGE_KINDS: Mapping[str, ImageKind] = MappingProxyType(
     {

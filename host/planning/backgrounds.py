@@ -36,10 +36,14 @@ def with_background(node: Node, request: InvocationRequest, voice: Voice) -> Nod
     return node
 
 
-def pick_remover(host: HostView, fault: Callable[[str], None]) -> Remover | None:
-    """Find the first remover that needs no file or has one; `fault` hears which file or which plugin would do when there is none."""
+def pick_remover(host: HostView, request: InvocationRequest, fault: Callable[[str], None]) -> Remover | None:
+    """Find the first remover that needs no file or has one, of those that the request wants, if it wants some.
+
+    `fault` hears which file or which plugin would do when there is none.
+    """
     folder = host.folders.model_folder(WeightKind.BACKGROUND.value)
     specs: list[BackgroundRemoverSpec] = list(host.offers("background_removers").values())
+    specs = [spec for spec in specs if spec.wanted is not None and spec.wanted(host, request)] or specs
     if not specs:
         fault("no plugin here removes backgrounds; turn the plugin 'backgrounds' on in plugins.toml")
         return None

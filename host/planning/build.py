@@ -75,7 +75,11 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     vae, vae_name = pick_vae(draft)
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
     stages = _stages(studio, prompts)
-    remover = pick_remover(draft.host, partial(draft.fault, cutting(request))) if drawing.cuts_out() else None
+    remover = (
+        pick_remover(draft.host, request, partial(draft.fault, cutting(request)))
+        if drawing.cuts_out()
+        else None
+    )
     _check(studio, drawing, stages)
     acceleration = pick_acceleration(draft)
     checker = resolve_checker(request, draft.host, draft.fault, draft.notes.append)

@@ -32,7 +32,13 @@ METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 _THROUGH = "_stretto_through"  # in a class whose methods go through the door
-_BUILDERS = ("build", "open", "assemble")  # fields of specs that give something whose methods are called
+_BUILDERS = (
+    "build",
+    "open",
+    "assemble",
+    "adjusted",
+)  # fields of specs that give something whose methods are called
+_PLANNING = ("missing", "wanted")  # what planning asks is to be answered soon
 _END = object()
 
 
@@ -47,8 +53,7 @@ class _Thing:
     def place(self, method: str) -> Place:
         word = self.word.replace(" ", "_")
         doing = f"{method.strip('_')} of the {self.word} '{self.name}'"
-        # what planning asks is to be answered soon
-        return Place(self.plugin, f"{word}.{method.strip('_')}", doing, drawing=method != "missing")
+        return Place(self.plugin, f"{word}.{method.strip('_')}", doing, drawing=method not in _PLANNING)
 
 
 class Offering:

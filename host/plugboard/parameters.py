@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from ..contracts.plan import Plan
 from ..errors import ConfigurationError, Fault, InvalidRequestError, PluginError, did_you_mean
-from .tables import read_table
+from .tables import read_table, read_value
 
 if TYPE_CHECKING:
     from ..contracts.protocols import HostView
@@ -137,9 +137,10 @@ def resolved_parameters(board: Board, asked: Mapping[str, Mapping[str, Any]]) ->
         faults += wrong
         if not wrong:
             try:
-                found[name] = plain_values(read_table(values, into, "is"))
+                found[name] = plain_values(read_table(values, into, f"plugins.{name}"))
             except ConfigurationError as error:
-                faults.append(Fault(field=f"plugins.{name}", message=str(error)))
+                message = str(error).removeprefix(f"plugins.{name} ")
+                faults.append(Fault(field=f"plugins.{name}", message=message))
     if faults:
         raise InvalidRequestError(faults)
     return found
@@ -161,7 +162,9 @@ def plan_through(board: Board, request: InvocationRequest, host: HostView) -> Pl
 
 
 def _faults(name: str, values: Mapping[str, Any], into: type) -> list[Fault]:
+    """Find what is wrong with each value by itself; what does not go together is told of all of them."""
     known = [field.name for field in fields(into) if field.init]
+    hints = get_type_hints(into, include_extras=True)
     found = []
     for key, value in values.items():
         where = f"plugins.{name}.{key}"
@@ -169,7 +172,7 @@ def _faults(name: str, values: Mapping[str, Any], into: type) -> list[Fault]:
             found.append(Fault(field=where, message=f"is not known here; {did_you_mean(key, known)}"))
             continue
         try:
-            read_table({key: value}, into, f"plugins.{name}")
+            read_value(value, hints[key], f"plugins.{name} {key}")
         except ConfigurationError as error:
             found.append(Fault(field=where, message=str(error).removeprefix(f"plugins.{name} {key} ")))
     return found

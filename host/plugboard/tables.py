@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 
 from ..errors import ConfigurationError, did_you_mean
 
-__all__ = ["read_table"]
+__all__ = ["read_table", "read_value"]
 
 T = TypeVar("T")
 _PLAIN: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
@@ -36,7 +36,7 @@ def read_table(values: Mapping[str, Any], into: type[T], where: str) -> T:
         required = field.default is MISSING and field.default_factory is MISSING
         if field.init and required and field.name not in values:
             raise ConfigurationError(f"{where} needs the key '{field.name}'")
-    read = {key: _read(value, hints[key], f"{where} {key}") for key, value in values.items()}
+    read = {key: read_value(value, hints[key], f"{where} {key}") for key, value in values.items()}
     try:
         made: T = into(**read)
     except ValueError as error:
@@ -44,10 +44,11 @@ def read_table(values: Mapping[str, Any], into: type[T], where: str) -> T:
     return made
 
 
-def _read(value: Any, hint: Any, where: str) -> Any:
+def read_value(value: Any, hint: Any, where: str) -> Any:
+    """Read one value into a field that is annotated by `hint`; raises ConfigurationError as `read_table` does."""
     origin = get_origin(hint)
     if origin is Annotated:
-        return _bounded(_read(value, hint.__origin__, where), hint.__metadata__, where)
+        return _bounded(read_value(value, hint.__origin__, where), hint.__metadata__, where)
     if origin is Literal:
         return _one_of(value, get_args(hint), where)
     if origin in (Union, UnionType):
@@ -104,7 +105,7 @@ def _any_of(value: Any, arms: tuple[Any, ...], where: str) -> Any:
     refusals = []
     for arm in (arm for arm in arms if arm is not NoneType):
         try:
-            return _read(value, arm, where)
+            return read_value(value, arm, where)
         except ConfigurationError as refusal:
             refusals.append(str(refusal))
     raise ConfigurationError("; ".join(refusals))
@@ -117,7 +118,7 @@ def _list_of(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:
         items = (items[0],) * len(value)
     if len(items) != len(value):
         raise ConfigurationError(f"{where} must be a list of {len(items)}, not of {len(value)}")
-    return tuple(_read(entry, items[i], f"{where}[{i}]") for i, entry in enumerate(value))
+    return tuple(read_value(entry, items[i], f"{where}[{i}]") for i, entry in enumerate(value))
 
 
 def _table_of(value: Any, into: Any, where: str) -> Any:

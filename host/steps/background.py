@@ -62,6 +62,11 @@ def cut_background(image: Image.Image, remover: Remover, bench: Bench) -> Image.
 def _opened(remover: Remover, bench: Bench) -> BackgroundRemover:
     bench.tick(f"loading {remover.weights.name if remover.weights else remover.method}", ticks=0)
     spec: BackgroundRemoverSpec = bench.host.offer("background_removers", remover.method)
+    made = _made(spec, remover, bench)
+    return made if spec.adjusted is None else spec.adjusted(made, bench.host, bench.plan)
+
+
+def _made(spec: BackgroundRemoverSpec, remover: Remover, bench: Bench) -> BackgroundRemover:
     if remover.weights is not None and spec.open is not None:
         return spec.open(remover.weights, bench.device)
     if spec.build is None:

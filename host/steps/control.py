@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from ..contracts.models import ModelSpec, Role, WeightFile
 from ..contracts.plan import Control, Follower, Node, Preprocessing
 from ..contracts.protocols import Bench, LoadedModel, Preprocessor
+from ..contracts.specs import PreprocessorSpec
 from ..engine.components import home_of
 from ..engine.conditioning import Conditions
 from ..engine.control import Controls, Guide, folded
@@ -74,8 +75,10 @@ def _processed(how: Preprocessing | None, picture: Image.Image, bench: Bench) ->
     if how is None:
         return picture
     bench.tick(f"processing the control image by {how.method}", ticks=0)
-    spec = bench.host.offer("preprocessors", how.method)
+    spec: PreprocessorSpec = bench.host.offer("preprocessors", how.method)
     preprocessor: Preprocessor = spec.open(how.weights, bench.device)
+    if spec.adjusted is not None:
+        preprocessor = spec.adjusted(preprocessor, bench.host, bench.plan)
     return preprocessor.processed(picture)
 
 

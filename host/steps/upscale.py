@@ -36,19 +36,24 @@ def upscaler_of(stage: UpscaleStage, bench: Bench) -> Upscaler:
     Raises NotFoundError for a method that nobody offers any more, ConfigurationError for one that
     is offered in another way than it was when the job was planned.
     """
+    spec, made = _made(stage, bench)
+    return made if spec.adjusted is None else spec.adjusted(made, bench.host, bench.plan)
+
+
+def _made(stage: UpscaleStage, bench: Bench) -> tuple[UpscalerSpec, Upscaler]:
     if stage.weights is None:
         spec: UpscalerSpec = bench.host.offer("upscalers", stage.method)
         if spec.build is not None:
-            return spec.build(bench.device)
+            return spec, spec.build(bench.device)
     else:
         specs: list[UpscalerSpec] = list(bench.host.offers("upscalers").values())
         # a method that is nobody's name is a file's, for who opens any
         named = [spec for spec in specs if spec.name == stage.method]
         for spec in named or [spec for spec in specs if not spec.files]:
             if spec.assemble is not None:
-                return spec.assemble(stage.weights, stage.beside, bench.device)
+                return spec, spec.assemble(stage.weights, stage.beside, bench.device)
             if spec.open is not None:
-                return spec.open(stage.weights, bench.device)
+                return spec, spec.open(stage.weights, bench.device)
     raise ConfigurationError(
         f"the upscaler '{stage.method}' of this plan is not offered as it was; see `stretto plugins list`"
     )

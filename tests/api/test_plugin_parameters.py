@@ -232,3 +232,66 @@ def test_a_step_in_the_worker_sees_them_and_a_replay_has_them(
     plugins_file.write_text("[host]\nautoload = false\n")
     assert run(["invoke", "--replay", str(picture), *here]) == 2
     assert "plugins.grain: is no plugin here; none here takes parameters" in capfd.readouterr().err
+
+
+FLAT = """
+from dataclasses import dataclass
+from PIL import Image
+from stretto.host import BackgroundRemoverSpec, UpscalerSpec, hookimpl
+
+
+@dataclass(frozen=True)
+class Parameters:
+    shade: int = 1
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Flat:
+    shade: int = 0
+
+    def upscale(self, image, amount):
+        large = image.resize((image.width * amount, image.height * amount))
+        grey = Image.new("L", large.size, self.shade)
+        return Image.merge(image.mode, [grey] * 3 + list(large.split()[3:]))
+
+    def remove(self, image):
+        image.putalpha(self.shade)
+        return image
+
+
+def adjusted(flat, host, plan):
+    return Flat(host.plugin_parameters("flat", Parameters, plan).shade)
+
+
+@hookimpl
+def register_upscalers():
+    return [UpscalerSpec(name="flat", build=lambda device: Flat(), adjusted=adjusted)]
+
+
+@hookimpl
+def register_background_removers():
+    def alone(host, request):
+        return host.plugin_parameters("flat", Parameters, request).alone
+
+    return [
+        BackgroundRemoverSpec(name="none", build=lambda device: Flat(), wanted=lambda host, request: False),
+        BackgroundRemoverSpec(name="flat", build=lambda device: Flat(), wanted=alone, adjusted=adjusted),
+    ]
+"""
+
+
+def test_what_a_plugin_offers_is_adjusted_to_a_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "flat.py").write_text(FLAT)
+    (tmp_path / "plugins.toml").write_text('[host]\nautoload = false\npaths = ["flat.py"]\n')
+    body = {"num_inference_steps": 1, "width": 64, "height": 64, "upscale": "flat", "outscale": 2}
+    sets = [f"{name}={value}" for name, value in {**body, "remove_background": "true"}.items()]
+    sets += ["plugins.flat.shade=77", "plugins.flat.alone=true"]
+    here = ["--data-dir", str(tmp_path / "data"), "--plugins", str(tmp_path / "plugins.toml"), "--json"]
+    assert run(["invoke", "a circle", *here, *(word for one in sets for word in ("--set", one))]) == 0
+    said = json.loads(capsys.readouterr().out)
+    with Image.open(said["images"][0]) as image:
+        assert (image.size, image.getextrema()) == ((128, 128), ((77, 77),) * 4)
+    assert said["plan"]["resolved"]["remover"]["method"] == "flat"

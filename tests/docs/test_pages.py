@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -91,16 +92,23 @@ def test_every_key_of_plugins_toml_is_on_its_page() -> None:
 def test_every_key_of_the_built_in_plugins_is_on_its_page() -> None:
     page = _text("plugins-toml.md")
     keyed = {}
-    for name in BUILT_INS:
-        declared: Any = getattr(importlib.import_module(f"stretto.plugins.{name}"), "Settings", None)
+    for name, word in itertools.product(BUILT_INS, ("Settings", "Parameters")):
+        declared: Any = getattr(importlib.import_module(f"stretto.plugins.{name}"), word, None)
         if declared is not None:
-            keyed[name] = [field.name for field in dataclasses.fields(declared)]
+            title = f"[plugins.{name}]" if word == "Settings" else f"plugins.{name}"
+            keyed[title] = [field.name for field in dataclasses.fields(declared)]
             assert declared.__module__ == f"stretto.plugins.{name}", (
                 "another's settings, which would not be read"
             )
-    assert keyed == {"superres": ["tile", "overlap"], "backgrounds": ["network"], "compilers": ["refit"]}
-    for name, keys in keyed.items():
-        section = page.partition(f"### `[plugins.{name}]`\n")[2].partition("\n#")[0]
+    assert keyed == {
+        "[plugins.superres]": ["tile", "overlap"],
+        "[plugins.backgrounds]": ["network"],
+        "plugins.backgrounds": ["network"],
+        "plugins.controls": ["low_threshold", "high_threshold"],
+        "[plugins.compilers]": ["refit"],
+    }
+    for title, keys in keyed.items():
+        section = page.partition(f"### `{title}`\n")[2].partition("\n#")[0]
         assert [key for key in keys if f"| `{key}` |" not in section] == []
 
 
