@@ -140,7 +140,7 @@ def _plugin(out: Path) -> Any:
             archive.writestr(name, text)
         archive.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD")))
     switches = Switches(tables={"idle": {"isolated": True}})
-    apart = Isolation(Folders(out / "data"), Settings(), switches, version="0", usable_bytes=usable_ram_bytes)
+    apart = Isolation(Folders(out / "data"), Settings, switches, version="0", usable_bytes=usable_ram_bytes)
     environment = apart.install(str(wheel), ["--no-index"])
     plugin: IsolatedPlugin = apart.load(environment, "idle")
     return plugin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import socket
@@ -9,6 +10,7 @@ import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,36 +39,55 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _OPEN = 2  # things that were built and are kept, the one used last longest
+_MOST_WORDS = 2000  # characters of what was raised
+_AT_ONCE = 8  # pictures that are made piece by piece
+_SPENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what a process that leaks never recovers from
 
 
 def serve(pipe: int, memory: int) -> None:
     """Answer calls until the host says that it stops, or is gone."""
     line = Line(socket.socket(fileno=pipe))
+    os.register_at_fork(after_in_child=line.close)  # what the plugin forks has no part in the answers,
+    os.register_at_fork(after_in_child=partial(os.close, memory))  # nor in their pictures
     try:
         boot = line.receive()
         servant = Servant(boot, memory)
-        line.send_packed(_answered(servant.load, {}))
+        line.send_packed(_answered(servant.load, {"turn": boot["turn"]}))
         while True:
             message = line.receive()
-            answer = _answered(getattr(servant, f"do_{message.pop('call')}"), message)
-            line.send_packed(answer)
+            line.send_packed(_answered(getattr(servant, f"do_{message.pop('call')}"), message))
             if servant.stopped:
                 return
     except (EOFError, OSError):
         os._exit(1)  # nobody listens any more
 
 
-def _answered(work: Callable[..., Any], arguments: Mapping[str, Any]) -> bytes:
+def _answered(work: Callable[..., Any], message: dict[str, Any]) -> bytes:
     """Give the message of what a call comes to: an answer, or what it raised, or that JSON has no such answer."""
+    turn = message.pop("turn")
     try:
-        return packed({"answer": work(**arguments)})
+        return packed({"turn": turn, "answer": work(**message)})
     except StrettoError as error:
-        return packed({"error": error_json(error)})
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code may do anything
+        return packed({"turn": turn, "error": error_json(error), "spent": _spent(error)})
+    except BaseException as error:  # noqa: BLE001 - a plugin's code may do anything
         traceback.print_exc()
         sys.stderr.flush()
-        words = " ".join(str(error).split())
-        return packed({"raised": f"{type(error).__name__}: {words}" if words else type(error).__name__})
+        words = " ".join(str(error).split())[:_MOST_WORDS]
+        raised = f"{type(error).__name__}: {words}" if words else type(error).__name__
+        return packed({"turn": turn, "raised": raised, "spent": _spent(error)})
+
+
+def _spent(error: BaseException | None) -> bool:
+    """Say whether an error, or one that it came from, tells of files, threads or memory that are used up."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SPENT):
+            return True
+        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _Inner:
@@ -90,7 +111,7 @@ class Servant:
         self._manager.add_hookspecs(HostSpecs)
         self._inner = _Inner()
         self._opened: OrderedDict[str, Any] = OrderedDict()
-        self._pieces: Iterator[tuple[Image, tuple[int, int]]] | None = None
+        self._pieces: OrderedDict[int, Iterator[tuple[Image, tuple[int, int]]]] = OrderedDict()
         self._specs: dict[str, dict[str, Any]] = {}
         self.stopped = False
         root = Path(boot["root"])
@@ -166,20 +187,27 @@ class Servant:
         return self._put(self._at(key).remove(self._given(image)))
 
     def do_pieces(
-        self, key: Mapping[str, Any], image: Mapping[str, Any], amount: int
+        self, key: Mapping[str, Any], image: Mapping[str, Any], amount: int, run: int
     ) -> dict[str, Any] | None:
         """Begin to enlarge a picture piece by piece, and give the first piece."""
-        self._pieces = iter(self._at(key).pieces(self._given(image), amount))
-        return self.do_piece()
+        self._pieces[run] = iter(self._at(key).pieces(self._given(image), amount))
+        while len(self._pieces) > _AT_ONCE:  # those of jobs that were stopped
+            self._pieces.popitem(last=False)
+        return self.do_piece(run)
 
-    def do_piece(self) -> dict[str, Any] | None:
+    def do_piece(self, run: int) -> dict[str, Any] | None:
         """Give the next piece with its left and top pixel, None when there is no more."""
-        if self._pieces is None:
+        if run not in self._pieces:
             raise PluginError("its process was ended between two pieces of a picture")
-        for piece, (left, top) in self._pieces:
+        self._pieces.move_to_end(run)
+        for piece, (left, top) in self._pieces[run]:
             return {"piece": self._put(piece), "at": [int(left), int(top)]}
-        self._pieces = None
+        del self._pieces[run]
         return None
+
+    def do_settings(self, settings: Mapping[str, Any]) -> None:
+        """Take in the host's settings, which were changed."""
+        self._view.settings = read_as(Settings, settings, "settings")
 
     def do_build_plan(self, request: Any, plan: Any) -> Any:
         """Ask for a plan, around the one that the inner hooks made, if there is one."""

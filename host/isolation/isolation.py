@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
 from ..contracts.protocols import HostView
 from ..errors import ConfigurationError, PluginError
@@ -40,7 +41,7 @@ class Limits:
     """The keys of `[plugins.NAME]` that are the host's own."""
 
     isolated: bool = False
-    time_limit_s: Annotated[float, Gt(0.0)] = 60.0
+    time_limit_s: Annotated[float, Gt(0.0), Lt(math.inf)] = 60.0
     memory_limit_bytes: Annotated[int, Ge(2**26)] | None = None  # None: half of the usable RAM
 
 
@@ -50,7 +51,7 @@ class Isolation:
     def __init__(
         self,
         folders: Folders,
-        settings: Settings,
+        settings: Callable[[], Settings],
         switches: Switches,
         *,
         version: str,
@@ -170,14 +171,15 @@ class Isolation:
             python=environment.interpreter,
             time_limit_s=limits.time_limit_s,
             memory_limit_bytes=(lambda: self._usable_bytes() // 2) if most is None else (lambda: most),
+            settings=self._settings,
             boot={
                 "name": name,
                 "entry": environment.plugins[name],
                 "version": self._version,
-                "settings": asdict(self._settings),
+                "settings": asdict(self._settings()),
                 "root": str(self._folders.root),
                 "engines": None if self._folders.engine_dir is None else str(self._folders.engine_dir),
-                "table": dict(self._switches.own_table(name)),
+                "table": _sendable(self._switches.own_table(name), self._source(name)),
                 "source": self._source(name),
                 "serving": False,
             },
@@ -189,7 +191,20 @@ class Isolation:
 
 def isolated(switches: Switches, view: HostView, usable_bytes: Callable[[], int]) -> Isolation:
     """Give the isolated plugins of a host; each may take half of the RAM that can be used, unless its table says."""
-    return Isolation(view.folders, view.settings, switches, version=view.version, usable_bytes=usable_bytes)
+    return Isolation(
+        view.folders, lambda: view.settings, switches, version=view.version, usable_bytes=usable_bytes
+    )
+
+
+def _sendable(value: Any, where: str) -> Any:
+    """Give a value of TOML that JSON has; raises ConfigurationError for a date or a time, which nobody reads."""
+    if isinstance(value, Mapping):
+        return {key: _sendable(inner, f"{where} {key}") for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_sendable(inner, f"{where}[{i}]") for i, inner in enumerate(value)]
+    if not isinstance(value, (str, int, float)):
+        raise ConfigurationError(f"{where} cannot be the date or time {value}; put it in quotes")
+    return value
 
 
 def _found(name: str, environment: Environment) -> Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -52,31 +53,42 @@ def put(fd: int, image: Image) -> dict[str, Any]:
     return said
 
 
-def given(fd: int, said: Mapping[str, Any], where: str) -> Image:
-    """Read the picture that the other process wrote to `fd`; raises PluginError if it is none."""
+def given(fd: int, said: Mapping[str, Any], where: str, most_bytes: int = sys.maxsize) -> Image:
+    """Read the picture that the other process wrote to `fd`; raises PluginError if it is none, or has more bytes."""
     from PIL import Image
 
     try:
-        mode, (width, height), pixels = said["mode"], said["size"], _read(fd, int(said["bytes"]))
+        mode, (width, height), pixels = said["mode"], said["size"], _read(fd, said["bytes"], most_bytes)
         # a bit a pixel at least, before room is made for them
-        size = (width, height) if 0 <= width * height <= len(pixels) * 8 else (-1, -1)  # ValueError
+        size = (width, height) if 0 < width * height <= len(pixels) * 8 else (-1, -1)  # ValueError
         image = Image.frombytes(mode, size, pixels)
         if "palette" in said:
             kind, colours = said["palette"]
-            image.putpalette(base64.b64decode(colours), kind)
+            image.putpalette(base64.b64decode(colours, validate=True), kind)
+        clear = said.get("transparency")
+        if clear is not None:
+            image.info["transparency"] = _clear(clear)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise PluginError(f"{where} gave what is no picture: {error}") from error
-    clear = said.get("transparency")
-    if clear is not None:
-        image.info["transparency"] = base64.b64decode(clear) if isinstance(clear, str) else _colour(clear)
     return image
 
 
-def _colour(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _clear(value: Any) -> bytes | int | tuple[int, ...]:
+    """Read what is transparent: of a palette the opacities or one index, else a grey or a colour."""
+    if isinstance(value, str):
+        return base64.b64decode(value, validate=True)
+    if type(value) is int:
+        return value
+    if isinstance(value, (list, tuple)) and all(type(one) is int for one in value):
+        return tuple(value)
+    raise ValueError(f"{value!r:.80} is no transparent colour")
 
 
-def _read(fd: int, count: int) -> bytes:
+def _read(fd: int, count: Any, most: int) -> bytes:
+    """Read `count` bytes; before there is room for them, it is looked whether they are there."""
+    there = min(os.fstat(fd).st_size, most)
+    if type(count) is not int or not 0 < count <= there:
+        raise ValueError(f"it is said to have {count!r:.40} bytes, and at most {there} can be read")
     if count <= _CHUNK_BYTES:
         return os.pread(fd, count, 0)
     parts = [os.pread(fd, _CHUNK_BYTES, at) for at in range(0, count, _CHUNK_BYTES)]

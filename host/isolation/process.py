@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError
+from ..settings import Settings
 from .line import Line
 from .pictures import given, put, segment
 from .values import error_from, packed
@@ -47,6 +49,7 @@ class Launch:
     name: str
     python: Path
     boot: Mapping[str, Any]
+    settings: Callable[[], Settings]  # the host's, now; `boot` has those of the beginning
     time_limit_s: float
     memory_limit_bytes: Callable[[], int]  # asked for once
 
@@ -70,6 +73,7 @@ class Process:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._why: str | None = None
         self._most_bytes = launch.memory_limit_bytes()
+        self._turns = itertools.count()  # of messages; each answer has its own
         self._running = threading.Event()
         self._failed: OSError | None = None
         with theirs:
@@ -103,7 +107,7 @@ class Process:
         name = self._launch.name
         if not isinstance(said, Mapping):
             raise PluginError(f"the plugin '{name}' gave no picture in {what}")
-        return given(self._memory, said, f"the plugin '{name}'")
+        return given(self._memory, said, f"the plugin '{name}'", self._most_bytes)
 
     @property
     def pid(self) -> int:
@@ -116,10 +120,15 @@ class Process:
         return self._why is None and self._popen.poll() is None
 
     def memory_bytes(self, *, alone: bool = False) -> int:
-        """Give what the process has in RAM (resident set size), with those that it started unless it is asked for alone."""
+        """Give what the process has in RAM (resident set size), and in the memory of pictures.
+
+        Unless it is asked for alone, those that it started are with it.
+        """
         import psutil
 
         total = 0
+        with suppress(OSError):  # it has just been closed
+            total = os.fstat(self._memory).st_blocks * 512
         with suppress(psutil.Error):
             process = psutil.Process(self._popen.pid)
             for one in (process,) if alone else (process, *process.children(recursive=True)):
@@ -132,7 +141,7 @@ class Process:
         if self.alive:
             deadline = time.monotonic() + _GRACE_S
             with suppress(OSError, EOFError, PluginError, _EndedError):
-                self._line.send({"call": "stop"}, lambda: _until(deadline))
+                self._line.send({"call": "stop", "turn": next(self._turns)}, lambda: _until(deadline))
                 self._line.receive(lambda: _until(deadline))
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(max(0.0, deadline - time.monotonic()))
@@ -158,11 +167,13 @@ class Process:
     # -- calls ---------------------------------------------------------------------------------
 
     def _exchange(self, what: str, message: Mapping[str, Any], check: Callable[[], None]) -> Any:
-        body = packed(message)  # what cannot be sent is the caller's fault, and costs no process
+        turn = next(self._turns)
+        body = packed({**message, "turn": turn})  # what cannot be sent is the caller's, and costs no process
         patience = self._patience(what, check)
         try:
             self._line.send_packed(body, patience)
             reply = self._line.receive(patience)
+            _check_turn(reply, turn, what)
             self._check_memory(what, alone=True)  # 0.1 ms; with those that it started 0.6 ms
         except (EOFError, OSError, _EndedError) as error:
             why = str(error) if isinstance(error, _EndedError) else self._epitaph(what)
@@ -177,6 +188,9 @@ class Process:
             self._why = "was stopped"
             self.kill()
             raise
+        if reply.get("spent"):
+            self._why = "has used up files, threads or memory"
+            self.kill()
         return self._answer(what, reply)
 
     def _answer(self, what: str, reply: Mapping[str, Any]) -> Any:
@@ -186,7 +200,8 @@ class Process:
             error = error_from(reply["error"])
             raise PluginError(f"{where}: {error}") if type(error) is PluginError else error
         if (words := reply.get("raised")) is not None:
-            raise PluginError(f"{where}: {words}") from RaisedThereError(words)
+            ended = "; its process was ended, and the next call starts it anew" if reply.get("spent") else ""
+            raise PluginError(f"{where}: {words}{ended}") from RaisedThereError(words)
         return reply.get("answer")
 
     def _patience(self, what: str, check: Callable[[], None]) -> Callable[[], None]:
@@ -242,11 +257,14 @@ class Process:
         output, rest = self._popen.stdout, b""
         if output is None:
             return
+        looked = time.monotonic()
         with output:
             while True:
                 ready, _, _ = select.select([output], [], [], _LOOK_S)
-                if not ready:
+                if time.monotonic() - looked >= _LOOK_S:  # however much it prints
+                    looked = time.monotonic()
                     self._look()
+                if not ready:
                     continue
                 part = os.read(output.fileno(), _LINE_BYTES)
                 rest = self._log(rest + part, last=not part)
@@ -304,6 +322,11 @@ def signal_name(number: int) -> str:
 
 def _nothing() -> None:
     return None
+
+
+def _check_turn(reply: Mapping[str, Any], turn: int, what: str) -> None:
+    if reply.get("turn") != turn:
+        raise PluginError(f"sent an answer in {what} that nobody asked for, and its process was ended")
 
 
 def _until(deadline: float) -> None:

@@ -13,6 +13,7 @@ from ..contracts.protocols import Bench, Frame
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import Spec
 from ..contracts.steps import Step
+from ..errors import PluginError
 from ..hookspecs import hookimpl
 from ..promise import DECLARATION
 from .kinds import IMAGE_KINDS, ImageKind
@@ -166,6 +167,16 @@ class Opened:
     remote: Remote
     key: Mapping[str, Any]
 
+    def kept(self, what: str, image: Image, size: tuple[int, int], mode: str) -> Image:
+        """Give a picture that is as promised; raises PluginError for another size (in px) or mode."""
+        if (image.size, image.mode) != (size, mode):
+            (width, height), wanted = image.size, f"{size[0]} x {size[1]} px in {mode}"
+            raise PluginError(
+                f"the plugin '{self.remote.name}' gave a picture of {width} x {height} px in {image.mode} in {what}; it "
+                f"must be {wanted}"
+            )
+        return image
+
     def is_one(self) -> bool:
         """Say whether the plugin's process has one object of all that is built for this."""
         once: bool = self.remote.call("built_once", **self.key)
@@ -177,7 +188,8 @@ class _Upscaler(Opened):
 
     def upscale(self, image: Image, amount: int) -> Image:
         """Give `image` enlarged."""
-        return self.remote.picture("upscale", image, key=self.key, amount=amount)
+        large = self.remote.picture("upscale", image, key=self.key, amount=amount)
+        return self.kept("upscale", large, (image.width * amount, image.height * amount), image.mode)
 
 
 class _TilingUpscaler(_Upscaler):
@@ -185,10 +197,11 @@ class _TilingUpscaler(_Upscaler):
 
     def pieces(self, image: Image, amount: int) -> Iterator[tuple[Image, tuple[int, int]]]:
         """Give the parts of the enlarged picture."""
-        piece = self.remote.piece("pieces", image, key=self.key, amount=amount)
+        run = next(self.remote.runs)
+        piece = self.remote.piece("pieces", image, key=self.key, amount=amount, run=run)
         while piece is not None:
             yield piece
-            piece = self.remote.piece("piece", None)
+            piece = self.remote.piece("piece", None, run=run)
 
 
 class _Preprocessor(Opened):
@@ -196,7 +209,9 @@ class _Preprocessor(Opened):
 
     def processed(self, image: Image) -> Image:
         """Give the control image."""
-        return self.remote.picture("processed", image, key=self.key)
+        return self.kept(
+            "processed", self.remote.picture("processed", image, key=self.key), image.size, "RGB"
+        )
 
 
 class _Remover(Opened):
@@ -204,7 +219,7 @@ class _Remover(Opened):
 
     def remove(self, image: Image) -> Image:
         """Give `image` without its background."""
-        return self.remote.picture("remove", image, key=self.key)
+        return self.kept("remove", self.remote.picture("remove", image, key=self.key), image.size, "RGBA")
 
 
 _OPENED: Mapping[tuple[str, bool], type[Opened]] = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError
+from ..settings import Settings
 from .process import Launch, Process
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ class Remote:
         self._launch = launch
         self._lock = threading.Lock()
         self._process: Process | None = None
+        self._told: Settings | None = None  # which the process has
+        self.runs = itertools.count()  # of pictures that are made piece by piece
         self._steps = threading.local()  # `check` of the thread whose step waits
         self._closed = False
 
@@ -122,13 +127,18 @@ class Remote:
                     f"the environment of the plugin '{self.name}' is gone ({self._launch.python}); make it anew: "
                     f"stretto plugins install {self.name} --isolated"
                 )
-            self._process = Process(self._launch)
+            self._told = self._launch.settings()
+            boot = {**self._launch.boot, "settings": asdict(self._told)}
+            self._process = Process(replace(self._launch, boot=boot))
             try:
                 self._process.boot()
             except BaseException:
                 self._process.kill()
                 self._process = None
                 raise
+        if (settings := self._launch.settings()) != self._told:
+            self._process.call("settings", {"settings": asdict(settings)}, None, self._check())
+            self._told = settings
         return self._process
 
 

@@ -65,6 +65,8 @@ def _plain(value: Any, hint: Any, where: str) -> Any:
         raise ConfigurationError(f"{where} is declared as {hint!r}, a type that no TOML value is read into")
     if hint is float and type(value) is int:
         return float(value)
+    if hint is float and value != value:  # no bound holds for NaN  # noqa: PLR0124
+        raise ConfigurationError(f"{where} must be {_PLAIN[hint]}, not {value!r}")
     if type(value) is not hint:  # bool is an int to isinstance
         raise ConfigurationError(f"{where} must be {_PLAIN[hint]}, not {value!r}")
     return value

@@ -64,7 +64,10 @@ class Upscaler:
 
     def upscale(self, image, amount):
         picture = getattr(self, self.name)(image)
-        return image.resize((image.width * amount, image.height * amount)) if picture is None else picture
+        if self.name in ("small", "grey", "wrong"):
+            return picture
+        picture = image if picture is None else picture
+        return picture.convert(image.mode).resize((image.width * amount, image.height * amount))
 
     def same(self, image):
         return image
@@ -124,6 +127,56 @@ class Upscaler:
 
         pipe = next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_socket(int(fd)))
         os.write(pipe, struct.pack("!Q", 5) + b"{not}")
+
+    def small(self, image):
+        return image.resize((1, 2))
+
+    def grey(self, image):
+        return image.convert("L")
+
+    def forks(self, image):
+        if os.fork() == 0:
+            return image  # as if it were the plugin itself
+        os.wait()
+
+    def twice(self, image):
+        import json, socket, struct
+
+        body = json.dumps({"answer": None, "turn": 3}).encode()
+        pipe = next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_socket(int(fd)))
+        os.write(pipe, struct.pack("!Q", len(body)) + body)
+
+    def panics(self, image):
+        raise KeyboardInterrupt("no more")
+
+    def opens(self, image):
+        while True:
+            HOARD.append(open("/dev/null"))
+
+    def wraps(self, image):
+        try:
+            self.opens(image)
+        except OSError as error:
+            raise NotFoundError("no such weights") from error
+
+    def prints(self, image):
+        def more():
+            while True:
+                HOARD.append(b"x" * 2**22)
+                print("growing", flush=True)
+                time.sleep(0.02)
+
+        threading.Thread(target=more, daemon=True).start()
+
+    def overfills(self, image):
+        memory = next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_memory(fd))
+        for at in range(0, 2**30, 2**22):
+            os.pwrite(memory, b"x" * 2**22, at)
+
+    def seen(self, image):
+        from PIL import Image
+
+        return Image.new("L", (1, 1), HOST.settings.max_queued_invocations)
 
     def spawns(self, image):
         import subprocess
@@ -186,13 +239,21 @@ def _is_socket(fd):
         return False
 
 
+def _is_memory(fd):
+    try:
+        return "stretto-picture" in os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return False
+
+
 NAMES = [name for name in vars(Upscaler) if not name.startswith("_") and name not in ("upscale", "diary")]
-TOLD = None
+TOLD = HOST = None
 
 
 @hookimpl
 def register_upscalers(host):
-    global TOLD
+    global TOLD, HOST
+    HOST = host
     TOLD = host.plugin_settings("rough", Settings)
     specs = [UpscalerSpec(name=name, build=lambda device, name=name: Upscaler(name)) for name in NAMES]
     absent = TOLD.diary.with_suffix(".absent")
@@ -272,10 +333,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
     return written
 
 
-def isolation(root: Path, tables: dict[str, dict[str, Any]] | None = None) -> Isolation:
+def isolation(
+    root: Path, tables: dict[str, dict[str, Any]] | None = None, settings: Callable[[], Settings] = Settings
+) -> Isolation:
     """Give the isolated plugins of a data directory."""
     switches = Switches(tables={name: {"isolated": True, **table} for name, table in (tables or {}).items()})
-    return Isolation(Folders(root), Settings(), switches, version="0.1.0", usable_bytes=lambda: 2**31)
+    return Isolation(Folders(root), settings, switches, version="0.1.0", usable_bytes=lambda: 2**31)
 
 
 @pytest.fixture(scope="session")
@@ -294,8 +357,8 @@ def rough(rough_root: Path, tmp_path: Path) -> Iterator[Rough]:
     """Load the plugin `rough` with a table of its own."""
     opened = []
 
-    def loaded(**table: Any) -> IsolatedPlugin:
-        one = isolation(rough_root, {"rough": {"diary": str(tmp_path / "diary.txt"), **table}})
+    def loaded(settings: Callable[[], Settings] = Settings, **table: Any) -> IsolatedPlugin:
+        one = isolation(rough_root, {"rough": {"diary": str(tmp_path / "diary.txt"), **table}}, settings)
         opened.append(one)
         (environment,) = one.environments()
         return one.load(environment, "rough")

@@ -16,9 +16,7 @@ QUIET = "from stretto.host import hookimpl\n\n\n@hookimpl\ndef observe(event):\n
 
 def _read(root: Path) -> tuple[Isolation, Switches]:
     switches = read_switches(root / "plugins.toml")
-    return Isolation(
-        Folders(root), Settings(), switches, version="0.1.0", usable_bytes=lambda: 2**31
-    ), switches
+    return Isolation(Folders(root), Settings, switches, version="0.1.0", usable_bytes=lambda: 2**31), switches
 
 
 def test_it_is_put_in_with_its_line_and_taken_out_with_it(tmp_path: Path, wheel: Wheel) -> None:

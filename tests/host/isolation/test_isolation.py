@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ def test_one_that_plugins_toml_names_is_on_without_autoload(rough_root: Path) ->
     ("table", "message"),
     [
         ({"time_limit_s": 0}, "plugins.toml: [plugins.rough] time_limit_s must be above 0"),
+        ({"time_limit_s": float("nan")}, "[plugins.rough] time_limit_s must be a number, not nan"),
+        ({"time_limit_s": float("inf")}, "[plugins.rough] time_limit_s must be below inf, not inf"),
         ({"memory_limit_bytes": 5}, "[plugins.rough] memory_limit_bytes must be at least 67108864, not 5"),
         ({"isolated": 1}, "plugins.toml: [plugins.rough] isolated must be true or false, not 1"),
     ],
@@ -100,6 +103,13 @@ def test_wrong_limits_are_refused(rough_root: Path, table: dict[str, Any], messa
     with pytest.raises(ConfigurationError) as caught:
         _rows(rough_root, {"rough": table})
     assert message in str(caught.value)
+
+
+def test_a_date_in_its_table_is_refused_by_its_key(rough_root: Path) -> None:
+    row = _rows(rough_root, {"rough": {"words": [date(2020, 1, 2)]}})["rough"]
+    assert row.status == "broken"
+    assert row.reason is not None
+    assert "[plugins.rough] words[0] cannot be the date or time 2020-01-02; put it in quotes" in row.reason
 
 
 def test_a_built_in_plugin_cannot_be_isolated(tmp_path: Path) -> None:

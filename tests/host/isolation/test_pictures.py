@@ -84,12 +84,28 @@ def test_large_memory_is_given_back(memory: int) -> None:
         {"mode": "L", "size": [1, 1], "bytes": -5},
         {"mode": "L", "size": [-1, -1], "bytes": 1},
         {"mode": "P", "size": [1, 1], "bytes": 1, "palette": ["RGB", "not base64"]},
+        {"mode": "RGB", "size": [0, 6], "bytes": 18},
+        {"mode": "RGB", "size": [6, 6], "bytes": float("inf")},
+        {"mode": "RGB", "size": [6, 6], "bytes": 108.0},
+        {"mode": "RGB", "size": [6, 6], "bytes": 10**30},
+        {"mode": "L", "size": [6, 6], "bytes": 36, "transparency": "?"},
+        {"mode": "L", "size": [6, 6], "bytes": 36, "transparency": {"a": 1}},
+        {"mode": "L", "size": [6, 6], "bytes": 36, "transparency": [1, "2"]},
     ],
 )
 def test_what_is_no_picture_is_refused(memory: int, said: dict[str, Any]) -> None:
     os.ftruncate(memory, 100)
     with pytest.raises(PluginError, match=r"^the plugin 'x' gave what is no picture: "):
         given(memory, said, "the plugin 'x'")
+
+
+def test_no_more_is_read_than_may_be(memory: int) -> None:
+    os.ftruncate(memory, 2**40)  # nothing of it is there yet
+    said = {"mode": "L", "size": [2**20, 2**20], "bytes": 2**40}
+    with pytest.raises(
+        PluginError, match=r"gave what is no picture: it is said to have 1099511627776 bytes, and at most"
+    ):
+        given(memory, said, "the plugin 'x'", 2**26)
 
 
 def test_pictures_through_a_plugin_come_back_as_they_were(rough: Rough, tmp_path: Path) -> None:

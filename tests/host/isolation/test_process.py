@@ -18,10 +18,12 @@ import pytest
 from PIL import Image
 from stretto.host.errors import InvalidRequestError, NotFoundError, PluginError
 from stretto.host.isolation.proxies import IsolatedPlugin
+from stretto.host.settings import Settings
 
 from .conftest import Rough
 
 SHARED = Path("/dev/shm")  # noqa: S108 - where Linux shows shared memory that has a name
+FILES = Path("/proc/self/fd")
 SMALL = Image.new("RGB", (16, 8), "red")
 
 
@@ -56,6 +58,24 @@ def _said(plugin: IsolatedPlugin, name: str) -> str:
         ),
         ("raises", "raised in upscale: ValueError: no such thing"),
         ("leaves", "raised in upscale: SystemExit: enough"),
+        ("panics", "raised in upscale: KeyboardInterrupt: no more"),
+        (
+            "opens",
+            (
+                "raised in upscale: OSError: [Errno 24] Too many open files: '/dev/null'; its process was ended, and "
+                "the next call starts it anew"
+            ),
+        ),
+        (
+            "small",
+            "gave a picture of 1 x 2 px in RGB in upscale; it must be 32 x 16 px in RGB",
+        ),
+        ("grey", "gave a picture of 16 x 8 px in L in upscale; it must be 32 x 16 px in RGB"),
+        pytest.param(
+            "twice",
+            "sent an answer in upscale that nobody asked for, and its process was ended",
+            marks=pytest.mark.skipif(not FILES.exists(), reason="the plugin finds the pipe by /proc"),
+        ),
         ("wrong", "raised in upscale: it gave str, and must give a picture"),
     ],
 )
@@ -97,6 +117,60 @@ def test_a_leak_ends_at_its_limit(rough: Rough, name: str) -> None:
     assert _works(plugin)
 
 
+@pytest.mark.skipif(not FILES.exists(), reason="the plugin finds the memory by /proc")
+def test_what_it_puts_into_the_memory_of_pictures_counts(rough: Rough) -> None:
+    plugin = rough(memory_limit_bytes=2**27)
+    assert " of memory in upscale, more than its memory_limit_bytes of 134217728 (128 MiB)" in _said(
+        plugin, "overfills"
+    )
+    assert _works(plugin)
+
+
+def test_one_that_prints_while_it_leaks_is_looked_at_all_the_same(
+    rough: Rough, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin = rough(memory_limit_bytes=2**27)
+    with caplog.at_level(logging.WARNING, "stretto.host.isolation"):
+        _upscaler(plugin, "prints").upscale(SMALL, 1)
+        pid, deadline = plugin.remote.pid, time.monotonic() + 10
+        assert pid is not None
+        while _runs(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not _runs(pid)
+    assert any(
+        " of memory in no call, more than its memory_limit_bytes" in words for words in caplog.messages
+    )
+
+
+def test_one_that_ran_out_of_files_is_started_anew_whatever_it_says(rough: Rough) -> None:
+    plugin = rough()
+    upscaler = _upscaler(plugin, "wraps")
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match=r"^no such weights$"):
+            upscaler.upscale(SMALL, 1)
+        assert _works(plugin)
+
+
+def test_what_it_forks_does_not_answer_for_it(rough: Rough) -> None:
+    plugin = rough()
+    upscaler = _upscaler(plugin, "forks")
+    for amount in 2, 3:
+        assert upscaler.upscale(SMALL, amount).size == (16 * amount, 8 * amount)
+    assert _works(plugin)
+
+
+def test_it_sees_the_settings_of_the_host_as_they_are_now(rough: Rough) -> None:
+    now = [Settings(max_queued_invocations=7)]
+    plugin = rough(settings=lambda: now[0])
+    now[0] = Settings(max_queued_invocations=9)  # before its process was started
+    upscaler = _upscaler(plugin, "seen")
+    assert upscaler.upscale(SMALL, 1).getpixel((0, 0)) == (9, 9, 9)
+    pid = plugin.remote.pid
+    now[0] = Settings(max_queued_invocations=11)
+    assert upscaler.upscale(SMALL, 1).getpixel((0, 0)) == (11, 11, 11)
+    assert plugin.remote.pid == pid
+
+
 def test_our_errors_come_as_they_are(rough: Rough) -> None:
     plugin = rough()
     with pytest.raises(NotFoundError, match=r"^there is no such thing$"):
@@ -115,7 +189,7 @@ def test_what_it_prints_is_logged_and_no_answer(rough: Rough, caplog: pytest.Log
     assert all(message.isprintable() and len(message) < 2000 for message in caplog.messages)
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the plugin finds the pipe by /proc")
+@pytest.mark.skipif(not FILES.exists(), reason="the plugin finds the pipe by /proc")
 def test_what_is_no_message_ends_the_process(rough: Rough) -> None:
     plugin = rough()
     assert _said(plugin, "babbles") == "the plugin 'rough' sent what is no message: b'{not}'"
@@ -146,8 +220,8 @@ def test_it_starts_when_it_is_called_and_ends_with_the_host(rough: Rough, tmp_pa
     pid = plugin.remote.pid
     assert pid is not None
     assert pid != os.getpid()
-    assert _upscaler(plugin, "built").upscale(SMALL, 1).getpixel((0, 0)) == 2
-    assert _upscaler(plugin, "built").upscale(SMALL, 1).getpixel((0, 0)) == 2  # it is kept
+    assert _upscaler(plugin, "built").upscale(SMALL, 1).getpixel((0, 0)) == (2, 2, 2)
+    assert _upscaler(plugin, "built").upscale(SMALL, 1).getpixel((0, 0)) == (2, 2, 2)  # it is kept
     assert plugin.remote.pid == pid
     plugin.close()
     plugin.close()
@@ -277,7 +351,7 @@ from stretto.host.plugboard.switches import Switches
 from stretto.host.settings import Folders, Settings
 
 switches = Switches(tables={"rough": {"isolated": True, "diary": sys.argv[2]}})
-apart = Isolation(Folders(Path(sys.argv[1])), Settings(), switches, version="0.1.0", usable_bytes=lambda: 2**31)
+apart = Isolation(Folders(Path(sys.argv[1])), Settings, switches, version="0.1.0", usable_bytes=lambda: 2**31)
 plugin = apart.load(apart.environments()[0], "rough")
 upscaler = next(spec for spec in plugin.register_upscalers() if spec.name == "hangs").build("cpu")
 print(plugin.remote.pid, flush=True)

@@ -80,7 +80,7 @@ def test_nested_parameters_are_checked_here_by_its_own_rules_and_reach_it(rough:
 
 def test_its_table_reaches_it(rough: Rough) -> None:
     upscaler = _spec(rough(darkness=0.2), "register_upscalers", "darkness").build("cpu")
-    assert upscaler.upscale(PICTURE, 1).getpixel((0, 0)) == 51
+    assert upscaler.upscale(PICTURE, 1).getpixel((0, 0)) == (51, 51, 51)
 
 
 def test_pieces_come_one_by_one(rough: Rough) -> None:
@@ -93,6 +93,26 @@ def test_pieces_come_one_by_one(rough: Rough) -> None:
         places.append(at)
     assert places == [(0, 0), (16, 0), (32, 0), (48, 0), (64, 0)]
     assert whole == PICTURE.resize((66, 14), Image.Resampling.NEAREST)
+
+
+def test_pictures_of_two_jobs_are_kept_apart(rough: Rough) -> None:
+    plugin = rough()
+    upscaler = _spec(plugin, "register_upscalers", "tiles").build("cpu")
+    red, blue = Image.new("RGB", (16, 8), "red"), Image.new("RGB", (16, 8), "blue")
+    first, second = upscaler.pieces(red, 1), upscaler.pieces(blue, 1)
+    seen = [[], []]
+    for _ in range(2):
+        for into, pieces in zip(seen, (first, second), strict=True):
+            piece, at = next(pieces)
+            into.append((piece.getpixel((0, 0)), at))
+    assert seen == [
+        [((255, 0, 0), (0, 0)), ((255, 0, 0), (8, 0))],
+        [((0, 0, 255), (0, 0)), ((0, 0, 255), (8, 0))],
+    ]
+    assert next(first, None) is next(second, None) is None
+    for _ in range(20):  # jobs that were stopped
+        next(upscaler.pieces(red, 1))
+    assert len(list(upscaler.pieces(red, 1))) == 2
 
 
 def test_pieces_need_not_all_be_taken(rough: Rough) -> None:
