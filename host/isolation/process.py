@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import secrets
 import select
 import signal
 import socket
@@ -25,6 +26,7 @@ from ..settings import Settings
 from .line import Line
 from .pictures import given, put, segment
 from .values import error_from, packed
+from .warden import MARK
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -280,6 +282,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(pipe, self._memory),
+            env={**os.environ, MARK: f"{os.getpid()}-{secrets.token_hex(8)}"},
             start_new_session=True,  # Ctrl-C is the host's, and killing takes all that it started along
             bufsize=0,
         )

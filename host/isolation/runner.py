@@ -43,6 +43,16 @@ class _HostFinder:
         )
 
 
+def _beside(name: str) -> Any:
+    """Import a file that lies beside this one, by itself: the host's package is not to be had yet."""
+    spec = importlib.util.spec_from_file_location(f"_stretto_{name}", Path(__file__).with_name(f"{name}.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _unbind() -> None:
     """Lift the bound that the worker has on its own memory; the host watches this process by its own."""
     from resource import RLIMIT_DATA, getrlimit, setrlimit
@@ -62,6 +72,7 @@ def main(pipe: int, memory: int, parent_pid: int, folders: Mapping[str, str]) ->
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:  # it died before the kernel was asked to watch
             os._exit(1)
+    _beside("warden").watch()
     _unbind()
     finder: Any = _HostFinder(folders)
     sys.meta_path.append(finder)

@@ -178,6 +178,14 @@ class Upscaler:
 
         return Image.new("L", (1, 1), HOST.settings.max_queued_invocations)
 
+    def escapes(self, image):
+        import subprocess
+
+        code = "import os, time; os.setsid(); time.sleep(600)"
+        children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+        Path(self.diary()).write_text(" ".join(str(one.pid) for one in children))
+        time.sleep(600)
+
     def spawns(self, image):
         import subprocess
 
