@@ -8,15 +8,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from stretto.host.errors import BadRequestError, StrettoError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["COMMANDS", "cli", "main"]
 
 # name -> where it stands ("module:attribute") and its line in `stretto --help`
 COMMANDS = {
+    "completion": (
+        "completion:completion_command",
+        "Print the script by which a shell completes commands, options and files on TAB.",
+    ),
     "db": (
         "db:db_group",
         "Show how the database stands, bring it to this release's schema, and copy it.",
@@ -73,6 +80,10 @@ class LazyGroup(click.Group):
         name = args[0]
         if name in COMMANDS or not name[:1].isalnum() or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, args)
+        if ctx.resilient_parsing:
+            from .completion import completed_command
+
+            return name, completed_command(name, args[1:], ctx), args[1:]
         from .plugin_commands import find_commands, open_command
 
         found = find_commands(args[1:])
@@ -83,6 +94,14 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             raise click.UsageError("\n".join([error.format_message(), *found.unasked]), ctx) from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Give the commands and options that begin so; none of the host's commands is imported for it."""
+        if incomplete[:1] and not incomplete[:1].isalnum():
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from .completion import completed_names
+
+        return list(completed_names({name: line for name, (_, line) in COMMANDS.items()}, incomplete))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what a plugin's raises names the plugin."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ..contracts.plan import Plan, UpscaleStage
+from ..contracts.plan import Plan, Remover, UpscaleStage
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..errors import InvalidRequestError
@@ -75,11 +75,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     vae, vae_name = pick_vae(draft)
     patches = resolve_patches(request, draft.host, draft.weights.family, draft.fault)
     stages = _stages(studio, prompts)
-    remover = (
-        pick_remover(draft.host, request, partial(draft.fault, cutting(request)))
-        if drawing.cuts_out()
-        else None
-    )
+    remover = _remover(draft, drawing)
     _check(studio, drawing, stages)
     acceleration = pick_acceleration(draft)
     checker = resolve_checker(request, draft.host, draft.fault, draft.notes.append)
@@ -135,6 +131,12 @@ def _drawing(studio: Studio, prompts: Words, seed: int) -> Drawing:
     if request.region_mode == "latent":
         return draw_regions(studio, prompts)
     return draw_nodes(studio, prompts, seed)
+
+
+def _remover(draft: Draft, drawing: Drawing) -> Remover | None:
+    if not drawing.cuts_out():
+        return None
+    return pick_remover(draft.host, draft.request, partial(draft.fault, cutting(draft.request)))
 
 
 def _check(studio: Studio, drawing: Drawing, stages: tuple[UpscaleStage, ...]) -> None:

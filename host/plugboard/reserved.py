@@ -15,5 +15,5 @@ OWN_WORDS = frozenset({
     "openapi.json", "plan", "plugins", "problems", "settings", "tensorrt", "users",
 })  # fmt: skip
 OWN_COMMANDS = frozenset({
-    "db", "doctor", "engines", "invoke", "models", "plugins", "serve", "settings", "users",
+    "completion", "db", "doctor", "engines", "invoke", "models", "plugins", "serve", "settings", "users",
 })  # fmt: skip

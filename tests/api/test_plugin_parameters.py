@@ -231,7 +231,7 @@ def test_a_step_in_the_worker_sees_them_and_a_replay_has_them(
     assert Image.open(said["images"][0]).convert("RGB").tobytes() == drawn.tobytes()
     plugins_file.write_text("[host]\nautoload = false\n")
     assert run(["invoke", "--replay", str(picture), *here]) == 2
-    assert "plugins.grain: is no plugin here; none here takes parameters" in capfd.readouterr().err
+    assert "plugins.grain: is no plugin here; known: backgrounds, controls" in capfd.readouterr().err
 
 
 FLAT = """
