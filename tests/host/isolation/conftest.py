@@ -38,6 +38,7 @@ class Settings:
     diary: Path = Path("diary.txt")
     words: tuple[str, ...] = ("one", "two")
     mode: Literal["soft", "hard"] | None = None
+    lingers: bool = False
 
 
 @dataclass(frozen=True)
@@ -311,6 +312,8 @@ def observe(event):
 
 @hookimpl
 def host_stopping(host):
+    while TOLD.lingers:
+        time.sleep(1)
     with TOLD.diary.open("a") as diary:
         diary.write("stopped\\n")
 '''

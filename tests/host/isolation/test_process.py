@@ -20,7 +20,7 @@ from stretto.host.errors import InvalidRequestError, NotFoundError, PluginError
 from stretto.host.isolation.proxies import IsolatedPlugin
 from stretto.host.settings import Settings
 
-from .conftest import Rough
+from .conftest import Rough, isolation
 
 SHARED = Path("/dev/shm")  # noqa: S108 - where Linux shows shared memory that has a name
 FILES = Path("/proc/self/fd")
@@ -276,6 +276,20 @@ def test_a_call_that_hangs_ends_when_the_job_is_stopped(rough: Rough) -> None:
         upscaler.upscale(SMALL, 1)
     assert time.monotonic() - begun < 5
     assert _works(plugin)
+
+
+def test_several_that_hang_at_their_end_are_waited_for_together(rough_root: Path, tmp_path: Path) -> None:
+    apart = isolation(rough_root, {"rough": {"diary": str(tmp_path / "diary.txt"), "lingers": True}})
+    (environment,) = apart.environments()
+    pids = []
+    for _ in range(3):
+        plugin = apart.load(environment, "rough")
+        assert _works(plugin)
+        pids.append(plugin.remote.pid or 0)
+    begun = time.monotonic()
+    apart.close()
+    assert time.monotonic() - begun < 4  # two seconds each
+    _until_ended(*pids)
 
 
 def test_what_leaks_between_calls_is_ended_too(

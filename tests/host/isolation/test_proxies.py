@@ -57,7 +57,7 @@ def test_specs_say_what_they_said_there(rough: Rough) -> None:
 def test_what_it_declares_is_there(rough: Rough) -> None:
     plugin: Any = rough()
     assert plugin.REQUIRES_STRETTO_API == ">=1.0,<2"
-    assert [one.name for one in fields(plugin.Settings)] == ["darkness", "diary", "words", "mode"]
+    assert [one.name for one in fields(plugin.Settings)] == ["darkness", "diary", "words", "mode", "lingers"]
     assert plugin.Parameters().style == "plain"
 
 
