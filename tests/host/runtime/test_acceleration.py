@@ -32,7 +32,10 @@ def host(
     folders = Folders(tmp_path_factory.mktemp("data"))
     folders.create()
     for name, made in (("one", tiny_sd1), ("xl", tiny_sdxl), ("filler", tiny_inpainter)):
-        shutil.copytree(made, folders.model_folder("diffusers") / name)
+        copied = shutil.copytree(made, folders.model_folder("diffusers") / name)
+        # one VAE, so that its engines are built once: a build takes many seconds
+        shutil.rmtree(copied / "vae")
+        shutil.copytree(tiny_sd1 / "vae", copied / "vae")
     make_tiny_controlnet(folders.model_folder("controlnet") / "edges", tiny_sd1)
     with Host.open(folders, Settings(precision="float32")) as opened:
         draw(opened, model="one")  # so that the environment is the worker's before a test begins
