@@ -17,7 +17,6 @@ from .switches import FILE_NAME, Switches, parse_switches
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from tomlkit.items import Table
 
 __all__ = ["Alteration", "altered", "mentions", "sole_writer", "write_text"]
 
@@ -51,7 +50,10 @@ def altered(switches: Switches, alteration: Alteration) -> tuple[str, Switches]:
 
     file = _target(switches)
     try:
-        document = tomlkit.parse(file.read_bytes().decode("utf-8") if file.is_file() else "")
+        before = file.read_bytes().decode("utf-8") if file.is_file() else ""
+        document = tomlkit.parse(before)
+        if "host" not in document and (alteration.disable or alteration.order is not None):
+            document = tomlkit.parse(_with_host(before))
         fresh = _apply(document, alteration)
         text = _dumped(document)
         for name, values in fresh.items():
@@ -140,22 +142,25 @@ def _dumped(document: TOMLDocument) -> str:
     return text
 
 
-def _host(document: TOMLDocument) -> Table:
-    import tomlkit
+def _with_host(text: str) -> str:
+    """Add an empty `[host]` before the first table and the comment right above that, which is about it."""
+    lines = text.splitlines(keepends=True)
+    at = next((number for number, line in enumerate(lines) if line.lstrip().startswith("[")), None)
+    if at is not None:
+        while at and lines[at - 1].lstrip().startswith("#"):
+            at -= 1
+        end = "\r\n" if "\r\n" in text else "\n"
+        whole = "".join((*lines[:at], f"[host]{end}{end}", *lines[at:]))
+        if _means(whole, {**tomllib.loads(text), "host": {}}):
+            return whole
+    return f"{text.rstrip()}\n\n[host]\n" if text.strip() else "[host]\n"
 
-    if "host" not in document:
-        table = tomlkit.table()
-        if len(document) == 0:
-            document["host"] = table
-        else:  # before the tables of plugins
-            rest = list(document.items())
-            for key, _ in rest:
-                del document[key]
-            document["host"] = table
-            for key, value in rest:
-                document[key] = value
-    found: Table = document["host"]
-    return found
+
+def _names(document: TOMLDocument, key: str) -> Any:
+    host: Any = document["host"]
+    if key not in host:
+        _add_key(host, key, [])
+    return host[key]
 
 
 def _take_out(document: TOMLDocument, key: str, name: str) -> None:
@@ -165,19 +170,17 @@ def _take_out(document: TOMLDocument, key: str, name: str) -> None:
 
 
 def _put_in(document: TOMLDocument, key: str, name: str) -> None:
-    host = _host(document)
-    names = host.setdefault(key, [])
+    names = _names(document, key)
     if name not in names:
         names.append(name)
 
 
 def _set_order(document: TOMLDocument, names: Sequence[str]) -> None:
-    host = _host(document)
-    before = host.setdefault("order", [])
+    before = _names(document, "order")
     if list(before) == list(names):
         return
     if "#" in before.as_string():
-        host["order"] = _reordered(before, names)
+        document["host"]["order"] = _reordered(before, names)
         return
     for name in list(before):
         before.remove(name)

@@ -64,6 +64,23 @@ def test_only_what_is_altered_is_another(tmp_path: Path, alteration: Any, old: s
             {"disable": ["z"]},
             '# c\n\n[host]\ndisable = ["z"]\n\n[plugins.a]\nt=1\n',
         ),
+        (
+            "# top\n\n# about a\n[plugins.a]\nt=1\n",
+            {"disable": ["z"]},
+            '# top\n\n[host]\ndisable = ["z"]\n\n# about a\n[plugins.a]\nt=1\n',
+        ),
+        (
+            "[host]\n\n# about a\n[plugins.a]\nt=1\n",
+            {"disable": ["z"], "order": ["a"]},
+            '[host]\ndisable = ["z"]\norder = ["a"]\n\n# about a\n[plugins.a]\nt=1\n',
+        ),
+        ("plugins={a={t=1}}\n", {"disable": ["z"]}, 'plugins={a={t=1}}\n\n[host]\ndisable = ["z"]\n'),
+        (
+            "plugins.a.t=[\n[1],\n]\n",
+            {"disable": ["z"]},
+            'plugins.a.t=[\n[1],\n]\n\n[host]\ndisable = ["z"]\n',
+        ),
+        ("# only said\n", {"disable": ["z"]}, '# only said\n\n[host]\ndisable = ["z"]\n'),
         ("host.disable=['x']\n", {"disable": ["y"]}, "host.disable=['x', \"y\"]\n"),
         ("host={disable=['x']}\n", {"disable": ["y"]}, "host={disable=['x', \"y\"]}\n"),
         ("[plugins]\na={t=1}\n", {"settings": {"a": {"t": 2}}}, "[plugins]\na={t=2}\n"),
