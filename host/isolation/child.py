@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -41,7 +42,8 @@ __all__ = ["serve"]
 _OPEN = 2  # things that were built and are kept, the one used last longest
 _MOST_WORDS = 2000  # characters of what was raised
 _AT_ONCE = 8  # pictures that are made piece by piece
-_SPENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what a process that leaks never recovers from
+# what a process that leaks, or has closed the files of others, never recovers from
+_SPENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBADF)
 
 
 def serve(pipe: int, memory: int) -> None:
@@ -70,15 +72,22 @@ def _answered(work: Callable[..., Any], message: dict[str, Any]) -> bytes:
     except StrettoError as error:
         return packed({"turn": turn, "error": error_json(error), "spent": _spent(error)})
     except BaseException as error:  # noqa: BLE001 - a plugin's code may do anything
-        traceback.print_exc()
-        sys.stderr.flush()
-        words = " ".join(str(error).split())[:_MOST_WORDS]
-        raised = f"{type(error).__name__}: {words}" if words else type(error).__name__
-        return packed({"turn": turn, "raised": raised, "spent": _spent(error)})
+        with suppress(Exception):  # it may have closed its output
+            traceback.print_exc()
+            sys.stderr.flush()
+        return packed({"turn": turn, "raised": _words(error), "spent": _spent(error)})
+
+
+def _words(error: BaseException) -> str:
+    """Give an exception in a line that can be written anywhere."""
+    words, name = "", type(error).__name__
+    with suppress(Exception):  # which may raise in turn
+        words = " ".join(str(error)[:_MOST_WORDS].split()).encode(errors="backslashreplace").decode()
+    return f"{name}: {words}" if words else name
 
 
 def _spent(error: BaseException | None) -> bool:
-    """Say whether an error, or one that it came from, tells of files, threads or memory that are used up."""
+    """Say whether an error, or one that it came from, tells of files, threads or memory that are gone."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -24,8 +24,9 @@ class Line:
     `patience` is called ten times a second while the other end keeps it waiting, and raises to give up.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, most_bytes: int = _MOST_BYTES) -> None:
         self._end = end
+        self._most_bytes = most_bytes  # of a message that comes
 
     def send(self, message: Mapping[str, Any], patience: Callable[[], None] | None = None) -> None:
         """Send a message; raises OSError when the other end is gone."""
@@ -45,8 +46,8 @@ class Line:
         """Wait for a message; raises EOFError or OSError when the other end is gone, PluginError for what is none."""
         self._end.settimeout(None if patience is None else _SLICE_S)
         (count,) = _LENGTH.unpack(self._exactly(_LENGTH.size, patience))
-        if count > _MOST_BYTES:
-            raise PluginError(f"sent a message of {count} bytes; at most {_MOST_BYTES} are read")
+        if count > self._most_bytes:
+            raise PluginError(f"sent a message of {count} bytes; at most {self._most_bytes} are read")
         return unpacked(self._exactly(count, patience))
 
     def close(self) -> None:

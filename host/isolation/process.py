@@ -38,6 +38,7 @@ __all__ = ["Launch", "Process", "RaisedThereError", "signal_name"]
 _SHARED = ("stretto.host", "stretto.trt_cache", "annotated_types", "pluggy", "PIL")
 _GRACE_S = 2.0  # for the end of a process, and for what it printed last
 _LOOK_S = 2.0  # between two looks at the memory of a process that nobody calls
+_ANSWER_BYTES = 16 * 2**20  # a plan has some KB; Python takes up to thirty times as much to read them
 _LINE_BYTES = 16 * 2**10  # of what it prints
 _LINE_CHARACTERS = 1000  # of which are logged
 _LAST_LINES = 20
@@ -70,7 +71,7 @@ class Process:
     def __init__(self, launch: Launch) -> None:
         ours, theirs = socket.socketpair()
         self._launch = launch
-        self._line = Line(ours)
+        self._line = Line(ours, _ANSWER_BYTES)
         self._memory = segment()
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._why: str | None = None
@@ -191,18 +192,18 @@ class Process:
             self.kill()
             raise
         if reply.get("spent"):
-            self._why = "has used up files, threads or memory"
+            self._why = "has no files, threads or memory left"
             self.kill()
         return self._answer(what, reply)
 
     def _answer(self, what: str, reply: Mapping[str, Any]) -> Any:
         """Give the answer in a reply, or raise what the plugin raised: our errors as they are, but with its name."""
         where = f"the plugin '{self._launch.name}' raised in {what}"
+        ended = "; its process was ended, and the next call starts it anew" if reply.get("spent") else ""
         if isinstance(reply.get("error"), Mapping):
             error = error_from(reply["error"])
-            raise PluginError(f"{where}: {error}") if type(error) is PluginError else error
+            raise PluginError(f"{where}: {error}{ended}") if type(error) is PluginError else error
         if (words := reply.get("raised")) is not None:
-            ended = "; its process was ended, and the next call starts it anew" if reply.get("spent") else ""
             raise PluginError(f"{where}: {words}{ended}") from RaisedThereError(words)
         return reply.get("answer")
 
@@ -271,7 +272,9 @@ class Process:
                 part = os.read(output.fileno(), _LINE_BYTES)
                 rest = self._log(rest + part, last=not part)
                 if not part:
-                    return
+                    break
+        while self._ends_later():  # it has closed its output, and needs its keeper all the same
+            self._look()
 
     def _started(self, pipe: int) -> subprocess.Popen[bytes]:
         runner = Path(__file__).with_name("runner.py")
@@ -286,6 +289,13 @@ class Process:
             start_new_session=True,  # Ctrl-C is the host's, and killing takes all that it started along
             bufsize=0,
         )
+
+    def _ends_later(self) -> bool:
+        try:
+            self._popen.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def _look(self) -> None:
         try:

@@ -147,6 +147,33 @@ class Upscaler:
         pipe = next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_socket(int(fd)))
         os.write(pipe, struct.pack("!Q", len(body)) + body)
 
+    def bloats(self, image):
+        import struct
+
+        pipe = next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_socket(int(fd)))
+        os.write(pipe, struct.pack("!Q", 2**25))
+
+    def hangsup(self, image):
+        os.close(next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_socket(int(fd))))
+        time.sleep(600)
+
+    def mute(self, image):
+        os.close(1)
+        os.close(2)
+
+    def forgets(self, image):
+        os.close(next(int(fd) for fd in os.listdir("/proc/self/fd") if _is_memory(fd)))
+
+    def unprintable(self, image):
+        class Odd(Exception):
+            def __str__(self):
+                raise ValueError("no words")
+
+        raise Odd
+
+    def halved(self, image):
+        raise ValueError("half \\ud800 " + "x" * 10**6)
+
     def panics(self, image):
         raise KeyboardInterrupt("no more")
 

@@ -58,6 +58,8 @@ def _said(plugin: IsolatedPlugin, name: str) -> str:
         ),
         ("raises", "raised in upscale: ValueError: no such thing"),
         ("leaves", "raised in upscale: SystemExit: enough"),
+        ("unprintable", "raised in upscale: Odd"),
+        ("halved", "raised in upscale: ValueError: half \\ud800 " + "x" * 1993),
         ("panics", "raised in upscale: KeyboardInterrupt: no more"),
         (
             "opens",
@@ -71,6 +73,22 @@ def _said(plugin: IsolatedPlugin, name: str) -> str:
             "gave a picture of 1 x 2 px in RGB in upscale; it must be 32 x 16 px in RGB",
         ),
         ("grey", "gave a picture of 16 x 8 px in L in upscale; it must be 32 x 16 px in RGB"),
+        pytest.param(
+            "hangsup",
+            "closed its pipe in upscale, and its process was ended",
+            marks=pytest.mark.skipif(not FILES.exists(), reason="the plugin finds the pipe by /proc"),
+        ),
+        pytest.param(
+            "bloats",
+            "sent a message of 33554432 bytes; at most 16777216 are read",
+            marks=pytest.mark.skipif(not FILES.exists(), reason="the plugin finds the pipe by /proc"),
+        ),
+        pytest.param(
+            "forgets",
+            "raised in upscale: OSError: [Errno 9] Bad file descriptor; its process was ended, and the next call starts it "
+            "anew",
+            marks=pytest.mark.skipif(not FILES.exists(), reason="the plugin finds the memory by /proc"),
+        ),
         pytest.param(
             "twice",
             "sent an answer in upscale that nobody asked for, and its process was ended",
@@ -127,8 +145,9 @@ def test_what_it_puts_into_the_memory_of_pictures_counts(rough: Rough) -> None:
 
 
 def test_one_that_prints_while_it_leaks_is_looked_at_all_the_same(
-    rough: Rough, caplog: pytest.LogCaptureFixture
+    rough: Rough, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stretto.host.isolation.process._LOOK_S", 0.2)
     plugin = rough(memory_limit_bytes=2**27)
     with caplog.at_level(logging.WARNING, "stretto.host.isolation"):
         _upscaler(plugin, "prints").upscale(SMALL, 1)
@@ -140,6 +159,31 @@ def test_one_that_prints_while_it_leaks_is_looked_at_all_the_same(
     assert any(
         " of memory in no call, more than its memory_limit_bytes" in words for words in caplog.messages
     )
+
+
+def test_one_that_closes_its_output_is_kept_and_looked_after(
+    rough: Rough, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stretto.host.isolation.process._LOOK_S", 0.1)
+    plugin = rough(memory_limit_bytes=2**27)
+    _upscaler(plugin, "mute").upscale(SMALL, 1)
+    pid = plugin.remote.pid or 0
+    time.sleep(0.3)
+    assert _works(plugin)
+    assert plugin.remote.pid == pid
+    _upscaler(plugin, "later").upscale(SMALL, 1)
+    _until_ended(pid)
+    assert _works(plugin)
+
+
+def test_one_that_is_killed_while_nobody_calls_it_is_started_anew(rough: Rough) -> None:
+    plugin = rough()
+    assert _works(plugin)
+    pid = plugin.remote.pid or 0
+    os.kill(pid, signal.SIGKILL)
+    _until_ended(pid)
+    assert _works(plugin)
+    assert plugin.remote.pid != pid
 
 
 def test_one_that_ran_out_of_files_is_started_anew_whatever_it_says(rough: Rough) -> None:
