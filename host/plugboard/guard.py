@@ -6,7 +6,7 @@ A plugin stands in the file until somebody switches it on again.
 from __future__ import annotations
 
 import json
-import os
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,15 +14,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from ..errors import ConfigurationError, StrettoError, UnavailableError
+from .keeping import PATIENCE_S, held, written
 
-from ..errors import ConfigurationError
-
-__all__ = ["OFF_NAME", "SPARED", "Guard", "enable", "enabling", "read_off", "switch_off", "written"]
+__all__ = [
+    "OFF_NAME",
+    "SPARED",
+    "Guard",
+    "enable",
+    "enabling",
+    "keep_off",
+    "read_off",
+    "switch_off",
+    "why_off",
+]
 
 OFF_NAME = "plugins-off.json"
 # Built-in plugins without which nothing is drawn; they are reported, and stay on.
 SPARED = frozenset({"starter", "loaders", "schedulers"})
+logger = logging.getLogger(__name__)
 
 
 class Guard:
@@ -60,24 +70,33 @@ def read_off(root: Path) -> Mapping[str, str]:
     return {name: str(entry["why"]) for name, entry in _entries(root).items()}
 
 
-def switch_off(root: Path, name: str, count: int, last: str) -> str:
-    """Put a plugin into the file, and give the reason."""
-    why = (
+def why_off(name: str, count: int, last: str) -> str:
+    """Say why a plugin is switched off, for its row."""
+    return (
         f"switched off after {count} failures in a row (the last: {last}); "
         f"`stretto plugins enable {name}` switches it on again"
     )
-    with _held(root / OFF_NAME):
-        written(root / OFF_NAME, {**_entries(root), name: {"why": why, "at": time.time()}})
+
+
+def switch_off(root: Path, name: str, count: int, last: str) -> str:
+    """Put a plugin into the file, and give the reason; raises as `keep_off` does."""
+    keep_off(root, name, why := why_off(name, count, last))
     return why
 
 
+def keep_off(root: Path, name: str, why: str, patience_s: float | None = None) -> None:
+    """Put a plugin into the file; raises UnavailableError where that cannot be, ConfigurationError as `read_off`."""
+    with _changing(root, patience_s) as file:
+        written(file, {**_entries(root), name: {"why": why, "at": time.time()}})
+
+
 def enable(root: Path, name: str) -> bool:
-    """Take a plugin out of the file; False where it did not stand there."""
+    """Take a plugin out of the file; False where it did not stand there. Raises as `switch_off` does."""
     if name not in _entries(root):
         return False
-    with _held(root / OFF_NAME):
+    with _changing(root) as file:
         left = {other: entry for other, entry in _entries(root).items() if other != name}
-        written(root / OFF_NAME, left)
+        written(file, left)
     return True
 
 
@@ -91,26 +110,30 @@ def enabling(root: Path, names: Iterable[str]) -> Iterator[None]:
         yield
     except BaseException:
         if kept:
-            with _held(root / OFF_NAME):
-                written(root / OFF_NAME, {**kept, **_entries(root)})
+            _put_back(root, kept)
         raise
 
 
-def written(file: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON in place of what was there, all of it or nothing; raises OSError."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+def _put_back(root: Path, kept: Mapping[str, Any]) -> None:
     try:
-        beside.write_text(json.dumps(values, indent=1), "utf-8")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+        with _changing(root) as file:
+            written(file, {**kept, **_entries(root)})
+    except StrettoError:  # what went wrong before it is what is told
+        logger.exception("%s stay switched on, for who is off cannot be kept", ", ".join(sorted(kept)))
 
 
 @contextmanager
-def _held(file: Path) -> Iterator[None]:
-    """Keep other processes from writing the file meanwhile."""
-    with FileLock(file.with_name(f".{file.name}.lock")):
-        yield
+def _changing(root: Path, patience_s: float | None = None) -> Iterator[Path]:
+    """Give the file, which no other process changes meanwhile; raises UnavailableError where it cannot be changed."""
+    file = root / OFF_NAME
+    try:
+        with held(file, PATIENCE_S if patience_s is None else patience_s):
+            yield file
+    except OSError as error:
+        said = (
+            f"{file} says which plugins are switched off, and cannot be changed ({error}); nothing is changed"
+        )
+        raise UnavailableError(f"{said}; try again when it can") from error
 
 
 def _entries(root: Path) -> dict[str, dict[str, Any]]:

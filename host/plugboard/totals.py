@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ..contracts.costs import Spent
-from .guard import written
+from .keeping import held, written
 
 __all__ = ["COSTS_NAME", "Totals", "read_totals"]
 
 COSTS_NAME = "plugins-costs.json"
 EVERY_S = 5.0  # between two writes
+PATIENCE_S = 1.0  # for another process that writes; then it is tried the next time
 _ADDED = ("calls", "seconds", "failures", "overruns")
 logger = logging.getLogger(__name__)
 
@@ -28,8 +27,13 @@ def read_totals(root: Path, plugin: str | None = None) -> tuple[Spent, ...]:
 
     A file that cannot be read counts as none, which is said in the log.
     """
-    rows = []
-    for name, hooks in _kept(root / COSTS_NAME).items():
+    file, rows = root / COSTS_NAME, []
+    try:
+        kept = _kept(file)
+    except OSError as error:
+        logger.warning("what plugins cost so far cannot be read in %s: %s", file, error)
+        return ()
+    for name, hooks in kept.items():
         if plugin in (None, name):
             rows += [Spent(plugin=name, hook=hook, **row) for hook, row in sorted(hooks.items())]
     return tuple(rows)
@@ -42,8 +46,10 @@ class Totals:
         self._file = root / COSTS_NAME
         self._clock = clock
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._more: list[Spent] = []
         self._at = clock()
+        self._failed = ""  # what the log was told, once
 
     def add(self, spent: Iterable[Spent]) -> None:
         """Take rows that have come since the last time."""
@@ -56,17 +62,30 @@ class Totals:
         return self._clock() - self._at >= EVERY_S
 
     def write(self) -> None:
-        """Add to the file what is not in it; where that cannot be, the log says so, and it is kept for later."""
-        with self._lock:
-            more, self._more, self._at = self._more, [], self._clock()
+        """Add to the file what is not in it; where that cannot be, the log says so once, and it is kept for later."""
+        with self._writing:
+            with self._lock:
+                more, self._more, self._at = self._more, [], self._clock()
             if not more:
                 return
             try:
-                with FileLock(self._file.with_name(f".{self._file.name}.lock")):
+                with held(self._file, PATIENCE_S):
                     written(self._file, _sum(_kept(self._file), more))
             except OSError as error:
-                self._more = _joined(more)
-                logger.warning("what plugins cost cannot be kept in %s: %s", self._file, error)
+                with self._lock:
+                    self._more = _joined([*more, *self._more])
+                self._say(str(error))
+            else:
+                self._say("")
+
+    def _say(self, failed: str) -> None:
+        if failed and failed != self._failed:
+            logger.warning(
+                "what plugins cost cannot be kept in %s (%s); it is tried again", self._file, failed
+            )
+        elif self._failed and not failed:
+            logger.warning("what plugins cost is kept in %s again, and nothing is lost", self._file)
+        self._failed = failed
 
 
 def _kept(file: Path) -> dict[str, dict[str, dict[str, Any]]]:

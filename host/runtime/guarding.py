@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from ..contracts.costs import Measured, Spent
 from ..contracts.events import Event
+from ..errors import StrettoError
 from ..plugboard.calls import Calls
-from ..plugboard.guard import SPARED, Guard, read_off, switch_off
+from ..plugboard.guard import SPARED, Guard, keep_off, read_off, why_off
 from ..plugboard.switches import Switches
 from ..plugboard.totals import Totals
 from ..plugboard.watch import Limits
@@ -21,6 +22,7 @@ from ..plugboard.watch import Limits
 __all__ = ["Guarding"]
 
 _TAKER = "totals"
+_PATIENCE_S = 1.0  # for the file of who is off: a job waits meanwhile
 logger = logging.getLogger(__name__)
 
 
@@ -36,6 +38,7 @@ class Guarding:
         self._own = ""
         self._dropped: Callable[[str, str], None] = lambda _name, _why: None
         self._off: dict[str, str] = {}
+        self._unkept: dict[str, str] = {}  # who is off here, and not in the file yet
 
     def use(self, switches: Switches) -> Mapping[str, str]:
         """Go by these limits from now on, and give which plugins are switched off, and why; none that is required.
@@ -48,7 +51,9 @@ class Guarding:
         self.calls.watch.limits = Limits(hook_s=switches.hook_limit_s, step_s=switches.step_limit_s)
         for name in sorted(found.keys() & self._require):
             logger.warning("the plugin '%s' was %s; it is on, as it is required", name, found[name])
-        self._off = {name: why for name, why in found.items() if name not in self._require}
+        self._off = {
+            name: why for name, why in {**self._unkept, **found}.items() if name not in self._require
+        }
         return dict(self._off)
 
     @property
@@ -67,6 +72,7 @@ class Guarding:
         if self._totals is not None:
             self._totals.add(self.calls.ledger.take(_TAKER))
             self._totals.write()
+        self._keep_off()
 
     def keep(self, dropped: Callable[[str, str], None]) -> None:
         """Begin to add up costs and failures; `dropped` takes a plugin off that is switched off, for a reason."""
@@ -105,6 +111,18 @@ class Guarding:
         if self._totals is not None and self._totals.due:
             self._totals.add(self.calls.ledger.take(_TAKER))
             self._totals.write()
+            self._keep_off()
+
+    def _keep_off(self) -> None:
+        """Write down who is off and could not be written before."""
+        for name, why in tuple(self._unkept.items()):
+            try:
+                keep_off(self._root, name, why, _PATIENCE_S)
+            except (OSError, StrettoError) as error:
+                logger.debug("the plugin '%s' is still off in this process alone: %s", name, error)
+            else:
+                self._unkept.pop(name, None)
+                logger.warning("that the plugin '%s' is switched off is kept now", name)
 
     def _reached(self, name: str, count: int, last: str) -> None:
         if name in SPARED or name in self._require:
@@ -117,16 +135,14 @@ class Guarding:
                 why,
             )
             return
+        why = why_off(name, count, last)
         try:
-            why = switch_off(self._root, name, count, last)
-        except OSError:
-            logger.exception(
-                "the plugin '%s' failed %d times in a row (the last: %s) and cannot be switched off",
-                name,
-                count,
-                last,
+            keep_off(self._root, name, why, _PATIENCE_S)
+        except (OSError, StrettoError) as error:
+            self._unkept[name] = why
+            logger.error(  # noqa: TRY400 - it says all
+                "that the plugin '%s' is switched off cannot be kept, and is tried again: %s", name, error
             )
-            return
         logger.error("the plugin '%s' is %s", name, why)
         self._off[name] = why
         self._dropped(name, why)

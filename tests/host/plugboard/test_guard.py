@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stretto.host.errors import ConfigurationError
+from filelock import FileLock
+from stretto.host.errors import ConfigurationError, UnavailableError
+from stretto.host.plugboard import guard
 from stretto.host.plugboard.guard import OFF_NAME, Guard, enable, enabling, read_off, switch_off
 
 WHY = (
@@ -67,3 +69,29 @@ def test_who_is_tried_in_vain_stands_there_again(tmp_path: Path) -> None:
     with enabling(tmp_path, ["mine"]):
         pass
     assert read_off(tmp_path) == {}
+
+
+def test_a_lock_that_another_process_keeps_is_waited_for_no_longer_than_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    switch_off(tmp_path, "mine", 3, "observe raised OSError: no")
+    monkeypatch.setattr(guard, "PATIENCE_S", 0.05)
+    with FileLock(tmp_path / f".{OFF_NAME}.lock"):
+        said = r"cannot be changed \(another process has held .*\.lock for 0\.05 s; .* nothing is changed; try again"
+        with pytest.raises(UnavailableError, match=said):
+            enable(tmp_path, "mine")
+        with pytest.raises(UnavailableError, match=said):
+            switch_off(tmp_path, "other", 3, "no")
+    assert read_off(tmp_path) == {"mine": WHY}
+
+    lock = FileLock(tmp_path / f".{OFF_NAME}.lock")
+
+    def tried() -> None:
+        with enabling(tmp_path, ["mine"]):
+            lock.acquire()
+            raise ConfigurationError("it does not come up")
+
+    with pytest.raises(ConfigurationError, match="it does not come up"):
+        tried()
+    lock.release()
+    assert "mine stay switched on, for who is off cannot be kept" in caplog.text

@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from stretto.host.contracts.costs import Spent
+from stretto.host.plugboard import totals as module
 from stretto.host.plugboard.totals import COSTS_NAME, Totals, read_totals
 
 
@@ -61,3 +63,42 @@ def test_what_cannot_be_written_is_kept_for_later(tmp_path: Path, caplog: pytest
     away.mkdir()
     totals.write()
     assert read_totals(away) == (spent(2, seconds=1.0),)
+
+
+def test_a_lock_that_another_process_keeps_delays_the_file_and_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    totals = Totals(tmp_path)
+    totals.add([spent()])
+    with FileLock(tmp_path / f".{COSTS_NAME}.lock"), caplog.at_level(logging.WARNING):
+        totals.write()
+        totals.add([spent()])
+        totals.write()
+    assert len([line for line in caplog.messages if "cannot be kept" in line]) == 1
+    assert f".{COSTS_NAME}.lock for 0.05 s; end it if it is stopped" in caplog.text
+    totals.write()
+    assert "again, and nothing is lost" in caplog.text
+    assert read_totals(tmp_path) == (spent(2, seconds=1.0),)
+
+
+def test_a_file_that_may_not_be_read_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    totals, text = Totals(tmp_path), Path.read_text
+    totals.add([spent()])
+    totals.write()
+
+    def forbidden(path: Path, *words: str) -> str:
+        if path.name == COSTS_NAME:
+            raise PermissionError(13, "Permission denied", str(path))
+        return text(path, *words)
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr(Path, "read_text", forbidden)
+        assert read_totals(tmp_path) == ()
+        totals.add([spent()])
+        totals.write()
+    assert "what plugins cost so far cannot be read in" in caplog.text
+    totals.write()
+    assert read_totals(tmp_path) == (spent(2, seconds=1.0),)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from stretto.host.contracts.costs import Measured, Spent
 from stretto.host.contracts.events import Failed, Started
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import PluginError
-from stretto.host.plugboard.guard import read_off, switch_off
+from stretto.host.plugboard.guard import OFF_NAME, read_off, switch_off
 from stretto.host.plugboard.totals import read_totals
+from stretto.host.runtime import guarding
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 
@@ -91,7 +94,33 @@ def test_an_observer_that_fails_in_a_row_is_switched_off(host: Any) -> None:
     opened = host()
     for i in range(3):
         opened._record(Failed(job=f"j{i}"))
+    deadline = time.monotonic() + 10
+    while row_of(opened).status == "on" and time.monotonic() < deadline:  # who observes may be told later
+        time.sleep(0.01)
     assert row_of(opened).reason == REASON.format(3, "observe raised RuntimeError: unwell")
+
+
+def test_one_that_fails_is_off_though_that_cannot_be_kept_yet(
+    host: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = host()
+    why = REASON.format(3, "build_plan raised OSError: no such plan")
+    monkeypatch.setattr(guarding, "_PATIENCE_S", 0.05)
+    with FileLock(opened.folders.root / f".{OFF_NAME}.lock"), caplog.at_level(logging.ERROR):
+        fail(opened, 3)
+    assert "that the plugin 'plans' is switched off cannot be kept, and is tried again" in caplog.text
+    assert (row_of(opened).status, row_of(opened).reason) == ("off", why)
+    assert read_off(opened.folders.root) == {}
+    opened.close()
+    assert read_off(opened.folders.root) == {"plans": why}
+
+
+def test_one_that_fails_is_off_where_the_file_of_them_is_none(host: Any) -> None:
+    opened = host()
+    (opened.folders.root / OFF_NAME).write_text("{")
+    fail(opened, 3)
+    assert opened.guarding.switched_off == ("plans",)
+    assert (opened.folders.root / OFF_NAME).read_text() == "{"
 
 
 def test_jobs_count_one_each_and_a_good_one_ends_the_row(host: Any) -> None:
