@@ -44,7 +44,8 @@ class Watched:
 
 def watch(telemetry: Telemetry, watched: Watched) -> None:
     """Add what is asked at each scrape to a server's metrics, and what its two processes take."""
-    telemetry.registry.register(_Now(telemetry, watched))
+    telemetry.before = lambda: telemetry.charge(watched.host.board.ledger.take())
+    telemetry.registry.register(_Now(watched))
     ProcessCollector(registry=telemetry.registry)
     ProcessCollector(
         namespace="stretto_worker", pid=lambda: watched.host.worker_pid or -1, registry=telemetry.registry
@@ -53,8 +54,7 @@ def watch(telemetry: Telemetry, watched: Watched) -> None:
 
 
 class _Now(Collector):
-    def __init__(self, telemetry: Telemetry, watched: Watched) -> None:
-        self._telemetry = telemetry
+    def __init__(self, watched: Watched) -> None:
         self._watched = watched
 
     def describe(self) -> list[Metric]:
@@ -62,9 +62,8 @@ class _Now(Collector):
         return [*_families().values()]
 
     def collect(self) -> Iterable[Metric]:
-        """Ask, and charge this process's plugins for what they took."""
+        """Ask."""
         watched = self._watched
-        self._telemetry.charge(watched.host.board.ledger.take())
         found = _families()
         about = (
             watched.host.version,

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.registry import Collector
 from stretto.host.contracts.costs import Measured, Spent
 from stretto.host.contracts.events import (
     EngineBuilt,
@@ -105,6 +106,8 @@ class Telemetry:
 
     def __init__(self, jobs: int = JOBS, names: int = NAMES) -> None:
         self.registry = CollectorRegistry()
+        self.before: Callable[[], None] = lambda: None  # what is to be counted first at each scrape
+        self.registry.register(_First(self))  # collectors are asked in their order
         self._families = {one.name: _made(one, self.registry) for one in FAMILIES}
         self._queued = _Times(jobs)
         self._started = _Times(jobs)
@@ -210,6 +213,22 @@ class Telemetry:
     def _observe(self, name: str, seconds: float, *labels: str) -> None:
         family = self._families[name]
         (family.labels(*labels) if labels else family).observe(seconds)
+
+
+class _First(Collector):
+    """Has a scrape show all that ended before it."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def describe(self) -> list[Metric]:
+        """Name no families, without counting anything."""
+        return []
+
+    def collect(self) -> list[Metric]:
+        """Count what is to be counted first."""
+        self._telemetry.before()
+        return []
 
 
 class _Times:

@@ -55,6 +55,15 @@ def test_every_metric_is_on_its_page_and_the_other_way_round(still: Any) -> None
     assert told == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
 
+def test_a_scrape_shows_the_calls_that_ended_before_it(still: Any) -> None:
+    still.host.board.ledger.charge("scraped", "observe", 0.5, failed="observe raised OSError: no")
+    for _ in range(2):  # and counts them once
+        found = samples(still.client)
+        assert at(found, "stretto_plugin_calls_total", plugin="scraped", hook="observe") == 1
+        assert at(found, "stretto_plugin_failures_total", plugin="scraped", hook="observe") == 1
+        assert at(found, "stretto_plugin_seconds_total", plugin="scraped", hook="observe") == 0.5
+
+
 def test_openmetrics_where_it_is_asked_for(still: Any) -> None:
     asked = {"Accept": "application/openmetrics-text; version=1.0.0,text/plain;q=0.5"}
     answer = still.client.call("GET", "/metrics", headers=asked)
