@@ -89,9 +89,17 @@ def _misset(settings: object) -> Iterator[Fault]:
         yield Fault(field="settings", message=f"must be an object, not {settings!r}")
         return
     for key, value in settings.items():
-        parts = value if isinstance(value, list) else [value]
-        if not all(isinstance(part, (bool, int, float, str)) for part in parts if value is not None):
-            yield Fault(
-                field=f"settings.{key}",
-                message="must be true or false, a number, text, a list of these, or null",
-            )
+        yield from _misset_value(f"settings.{key}", value)
+
+
+def _misset_value(where: str, value: object) -> Iterator[Fault]:
+    """Find what TOML has not; null, which takes a key out, is for what has a key."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _misset_value(f"{where}.{key}", inner)
+    elif isinstance(value, list):
+        for i, entry in enumerate(value):
+            if entry is None:
+                yield Fault(field=f"{where}[{i}]", message="must not be null within a list")
+            else:
+                yield from _misset_value(f"{where}[{i}]", entry)

@@ -39,10 +39,13 @@ def plugin_row(row: PluginRow, *, whole: bool = True) -> dict[str, Any]:
 
 
 def row_of(host: Host, row: PluginRow, *, whole: bool) -> dict[str, Any]:
-    """Give a row with the plugin's hooks and the JSON Schemas of its settings and parameters, None without."""
+    """Give a row with the plugin's hooks and the JSON Schemas of its settings and parameters, None without.
+
+    Settings, which only administrators read and change, are described only if it is to be the `whole`.
+    """
     made = plugin_row(row, whole=whole)
     on = row.status == "on"
-    made["settings"] = _schema(host.board.settings(row.name)) if on else None
+    made["settings"] = _schema(host.board.settings(row.name)) if on and whole else None
     made["parameters"] = _schema(host.board.parameters(row.name)) if on else None
     made["hooks"] = list(host.board.hooks(row.name)) if on else []
     return made
@@ -86,7 +89,7 @@ def _values(board: Board, name: str, table: Mapping[str, Any]) -> dict[str, Any]
     on = name in {one.name for one in board.at_work()}
     into = board.settings(name) if on else None
     if into is None:
-        return dict(table)
+        return {key: _plain(value) for key, value in table.items()}
     read: Any = read_table(table, into, name)
     return {key: _plain(value) for key, value in asdict(read).items()}
 
@@ -94,6 +97,8 @@ def _values(board: Board, name: str, table: Mapping[str, Any]) -> dict[str, Any]
 def _plain(value: object) -> object:
     if isinstance(value, (tuple, list)):
         return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
     return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
 
 

@@ -14,7 +14,11 @@ SCHEMA: Shape = {"type": "object", "description": "JSON Schema of a dataclass"}
 PLUGIN_FORM: Shape = {
     **thing(
         enabled={"type": "boolean"},
-        settings={"type": "object", "description": "keys of the plugin's own settings; null takes one out"},
+        settings={
+            "type": "object",
+            "description": "keys of the plugin's own settings; null takes one out, and of what is an object the keys "
+            "that are not given stay",
+        },
         order={
             "type": ["integer", "null"],
             "minimum": 0,
@@ -39,7 +43,9 @@ def plugin_schemas() -> dict[str, Shape]:
         },
     }
     settings: Shape = {
-        "settings": either({**SCHEMA, "description": "JSON Schema of what it is set by"}, NULL),
+        "settings": either(
+            {**SCHEMA, "description": "JSON Schema of what it is set by, for administrators"}, NULL
+        ),
         "parameters": either(
             {**SCHEMA, "description": "JSON Schema of what it takes with an invocation"}, NULL
         ),

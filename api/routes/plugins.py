@@ -11,13 +11,13 @@ __all__ = ["ROUTES"]
 
 
 def list_plugins(call: Call) -> Reply:
-    """Give one row a plugin, those that are off or broken too; the file and the reason are for administrators."""
+    """Give one row a plugin, those that are off or broken too; files, reasons and settings are for administrators."""
     host = call.services.host
     return Data([row_of(host, row, whole=call.user.admin) for row in host.plugins()])
 
 
 def show_plugin(call: Call) -> Reply:
-    """Give all about one plugin; the values of its settings, places and reasons are for administrators."""
+    """Give all about one plugin; its settings, places and reasons are for administrators."""
     return Data(plugin_object(call.services.host, call.names["name"], whole=call.user.admin))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, StateConflictError
+from .merging import add, merge, merged
 from .switches import FILE_NAME, Switches, parse_switches
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ PATIENCE_S = 10.0
 class Alteration:
     """What is to be different; None, or nothing, leaves a part as it is.
 
-    `settings` are keys of `[plugins.NAME]` by plugin, where None takes a key out. `forget` takes all that is
-    said of a plugin out.
+    `settings` are keys of `[plugins.NAME]` by plugin, where None takes a key out; what is not named in a
+    table within stays. `forget` takes all that is said of a plugin out.
     """
 
     enable: Sequence[str] = ()
@@ -60,6 +61,7 @@ def altered(switches: Switches, alteration: Alteration) -> tuple[str, Switches]:
             text = _with_table(text, name, values)
         for name in alteration.forget:
             text = _without_table(text, name)
+        _check_settings(text, switches, alteration)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
     except (TOMLKitError, TypeError, ValueError) as error:
@@ -127,9 +129,9 @@ def _apply(document: TOMLDocument, alteration: Alteration) -> dict[str, dict[str
     tables: Any = document.get("plugins", {})
     for name, values in alteration.settings.items():
         if name in tables:
-            _set_table(tables[name], values)
+            merge(tables[name], values)
         else:
-            fresh[name] = {key: value for key, value in values.items() if value is not None}
+            fresh[name] = merged(None, values)
     return {name: values for name, values in fresh.items() if values}
 
 
@@ -140,6 +142,17 @@ def _dumped(document: TOMLDocument) -> str:
     if tomllib.loads(text) != document.unwrap():
         raise ValueError("it is written in a way that only its author can change")
     return text
+
+
+def _check_settings(text: str, switches: Switches, alteration: Alteration) -> None:
+    """Raise ValueError where a text does not say what settings are to be."""
+    file = _target(switches)
+    before = tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+    tables = tomllib.loads(text).get("plugins", {})
+    for name, values in alteration.settings.items():
+        wanted = merged(before.get("plugins", {}).get(name), values)
+        if name not in alteration.forget and tables.get(name, {}) != wanted:
+            raise ValueError(f"the table of {name} is written in a way that only its author can change")
 
 
 def _with_host(text: str) -> str:
@@ -159,7 +172,7 @@ def _with_host(text: str) -> str:
 def _names(document: TOMLDocument, key: str) -> Any:
     host: Any = document["host"]
     if key not in host:
-        _add_key(host, key, [])
+        add(host, key, [])
     return host[key]
 
 
@@ -212,26 +225,6 @@ def _reordered(before: Any, names: Sequence[str]) -> Any:
         made.add_line(comment=line)
     made.add_line(indent="")
     return made
-
-
-def _set_table(table: Any, values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if value is None:
-            table.pop(key, None)
-        elif key in table:
-            table[key] = value
-        else:
-            _add_key(table, key, value)
-
-
-def _add_key(table: Any, key: str, value: object) -> None:
-    """Add a key after a table's last one, not after the blank lines and comments before the next table."""
-    body = table.value.body if hasattr(table.value, "body") else []
-    tail = []
-    while body and body[-1][0] is None:
-        tail.append(body.pop())
-    table.add(key, value)
-    body.extend(reversed(tail))
 
 
 def _with_table(text: str, name: str, values: Mapping[str, Any]) -> str:

@@ -21,7 +21,13 @@ from stretto.host import UpscalerSpec, hookimpl
 REQUIRES_STRETTO_API = ">=1.0,<2"
 __version__ = "2.5"
 @dataclass(frozen=True)
+class Net:
+    depth: Annotated[int, Ge(1)] = 2
+    names: tuple[str, ...] = ()
+@dataclass(frozen=True)
 class Settings:
+    net: Net = Net()
+    nets: tuple[Net, ...] = ()
     tile: Annotated[int, Ge(16)] = 64
     mode: Literal["soft", "hard"] = "soft"
     secret: str = ""
@@ -66,6 +72,7 @@ def plugins_file(tmp_path: Path) -> Iterator[Path]:
         sys.modules.pop(f"stretto_plugin_{name}", None)
 
 
+NET = {"depth": 2, "names": []}
 CLASH = (
     "the plugins 'mine' (file {folder}/mine.py) and 'other' (file {folder}/other.py) both offer the upscaler "
     "'mine-64'; disable the one that you do not want first (nothing was changed)"
@@ -98,7 +105,7 @@ def test_rows_have_schemas_and_one_plugin_is_shown_whole(still: Still) -> None:
     assert row(still, "vaes")["settings"] is None
     whole = still.client.get("/api/plugins/mine").data
     assert {key: whole[key] for key in mine} == mine
-    assert whole["values"] == {"tile": 64, "mode": "soft", "secret": "hush"}
+    assert whole["values"] == {"net": NET, "nets": [], "tile": 64, "mode": "soft", "secret": "hush"}
     assert (whole["hooks"], whole["requires_api"]) == (["register_upscalers", "observe"], ">=1.0,<2")
     assert whole["place"].endswith("/mine.py")
     assert still.client.get("/api/plugins/bad").data["reason"] == "ZeroDivisionError: division by zero"
@@ -108,12 +115,17 @@ def test_rows_have_schemas_and_one_plugin_is_shown_whole(still: Still) -> None:
 
 def test_users_see_no_values_and_change_nothing(signed: Signed, plugins_file: Path) -> None:
     seen = signed.ann.get("/api/plugins/mine").data
-    assert (seen["values"], seen["place"]) == (None, None)
+    assert (seen["values"], seen["place"], seen["settings"]) == (None, None, None)
+    assert seen["parameters"]["properties"]["amount"]["default"] == 0.5  # which is what users give
+    assert (
+        next(one for one in signed.ann.get("/api/plugins").data if one["name"] == "mine")["settings"] is None
+    )
     assert "hush" not in json.dumps(seen)
     refused = signed.ann.call("PATCH", "/api/plugins/mine", {"enabled": False})
     assert refused.status == 403
     assert plugins_file.read_text() == FILE
-    assert signed.admin.get("/api/plugins/mine").data["values"]["secret"] == "hush"
+    shown = signed.admin.get("/api/plugins/mine").data
+    assert (shown["values"]["secret"], "tile" in shown["settings"]["properties"]) == ("hush", True)
     assert signed.admin.call("PATCH", "/api/plugins/mine", {"enabled": False}).data["status"] == "off"
 
 
@@ -150,7 +162,7 @@ def test_users_see_no_paths_reasons_or_raised_words(
 def test_a_plugin_is_switched_set_and_ordered_at_once(still: Still, plugins_file: Path) -> None:
     changed = change(still, "mine", {"settings": {"tile": 128, "secret": None}, "order": 0}).data
     assert (changed["offers"], changed["order"]) == ({"upscalers": ["mine-128"]}, 0)
-    assert changed["values"] == {"tile": 128, "mode": "soft", "secret": ""}
+    assert changed["values"] == {"net": NET, "nets": [], "tile": 128, "mode": "soft", "secret": ""}
     assert "mine-128" in still.host.offers("upscalers")
     assert tomllib.loads(plugins_file.read_text())["plugins"] == {"mine": {"tile": 128}}
     assert change(still, "vaes", {"order": 5}).data["order"] == 1
@@ -176,9 +188,27 @@ def test_a_plugin_is_switched_set_and_ordered_at_once(still: Still, plugins_file
         ("mine", {"settings": []}, 400, "settings: must be an object, not []"),
         (
             "mine",
-            {"settings": {"tile": {}}},
+            {"settings": {"net": {"names": ["a", None]}}},
             400,
-            "settings.tile: must be true or false, a number, text, a list of these, or null",
+            "settings.net.names[1]: must not be null within a list",
+        ),
+        (
+            "mine",
+            {"settings": {"tile": {"px": 3}}},
+            400,
+            "settings: {file}: [plugins.mine] tile must be a whole number, not {'px': 3}",
+        ),
+        (
+            "mine",
+            {"settings": {"net": {"depth": 0}}},
+            400,
+            "settings: {file}: [plugins.mine] net depth must be at least 1, not 0",
+        ),
+        (
+            "mine",
+            {"settings": {"net": {"dept": 1}}},
+            400,
+            "settings: {file}: [plugins.mine] net has no key 'dept'; did you mean 'depth'?",
         ),
         (
             "mine",
@@ -224,9 +254,26 @@ def test_what_cannot_be_is_refused_and_all_is_as_before(
     board = still.host.board
     answer = change(still, name, body)
     assert answer.status == status
-    assert answer.details == [detail.format(file=plugins_file, folder=plugins_file.parent)]
+    folder = str(plugins_file.parent)
+    assert answer.details == [detail.replace("{file}", str(plugins_file)).replace("{folder}", folder)]
     assert plugins_file.read_text() == FILE
     assert still.host.board is board
+
+
+def test_settings_within_settings_are_merged_and_stand_as_tables(still: Still, plugins_file: Path) -> None:
+    asked = {"net": {"depth": 3, "names": ["a"]}, "nets": [{"depth": 1}, {}]}
+    values = change(still, "mine", {"settings": asked}).data["values"]
+    assert (values["net"], values["nets"]) == (asked["net"], [{"depth": 1, "names": []}, NET])
+    text = plugins_file.read_text()
+    assert text.startswith(FILE)
+    assert '\n[plugins.mine.net]\ndepth = 3\nnames = ["a"]\n\n[[plugins.mine.nets]]\n' in text
+    plugins_file.write_text(text.replace("depth = 3", "depth = 3  # deep"))
+    values = change(still, "mine", {"settings": {"net": {"depth": 4, "names": None}, "nets": None}}).data[
+        "values"
+    ]
+    assert (values["net"], values["nets"]) == ({"depth": 4, "names": []}, [])
+    assert plugins_file.read_text() == f"{FILE}\n[plugins.mine.net]\ndepth = 4  # deep\n\n"
+    assert change(still, "mine", {"settings": {"net": None}}).data["values"]["net"] == NET
 
 
 def test_what_is_wrong_is_told_all_at_once(still: Still) -> None:

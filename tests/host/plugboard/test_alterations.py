@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from stretto.host.errors import ConfigurationError
 from stretto.host.plugboard.alterations import Alteration, altered, mentions, write_text
+from stretto.host.plugboard.merging import merged
 from stretto.host.plugboard.switches import Switches, parse_switches
 
 TEXT = """# top
@@ -91,6 +92,47 @@ def test_only_what_is_altered_is_another(tmp_path: Path, alteration: Any, old: s
 )
 def test_however_it_is_written(tmp_path: Path, text: str | None, alteration: Any, made: str) -> None:
     assert after(tmp_path, text, **alteration) == made
+
+
+TABLES = """[plugins.a]
+tile = 3  # px
+net.depth = 1
+# about sub
+[plugins.a.sub] # its own
+k = 1 # one
+
+# about b
+[plugins.b]
+z = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "old", "new"),
+    [
+        ({"sub": {"k": 2}}, "k = 1 #", "k = 2 #"),
+        ({"sub": {"k": None, "m": [1]}}, "k = 1 # one\n", "m = [1]\n"),
+        ({"sub": {"d": {"e": 1, "f": None}}}, "# one\n", "# one\n\n[plugins.a.sub.d]\ne = 1\n"),
+        ({"net": {"width": 2}}, "depth = 1\n", "depth = 1\nnet.width = 2\n"),
+        ({"new": {"x": 1}}, "# one\n", "# one\n\n[plugins.a.new]\nx = 1\n"),
+        ({"list": [{"x": 1}]}, "# one\n", "# one\n\n[[plugins.a.list]]\nx = 1\n"),
+        ({"sub": None}, "[plugins.a.sub] # its own\nk = 1 # one\n", ""),
+        ({"tile": {"px": 1}}, "tile = 3  # px\n", ""),  # and at the end of the table
+    ],
+)
+def test_tables_within_a_table_are_merged_and_comments_stay(
+    tmp_path: Path, values: Any, old: str, new: str
+) -> None:
+    made = after(tmp_path, TABLES, settings={"a": values})
+    moved = "\n[plugins.a.tile]\npx = 1\n"
+    assert made.replace(moved, "", 1) == TABLES.replace(old, new, 1)
+    assert (moved in made) is ("tile" in values)
+    assert tomllib.loads(made)["plugins"]["a"] == merged(tomllib.loads(TABLES)["plugins"]["a"], values)
+
+
+def test_a_table_that_would_not_say_what_is_asked_is_left_to_its_author(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="edit it by hand"):
+        after(tmp_path, "plugins.a.t = 1\nplugins.b.t = 1\n", settings={"a": {"net": {"x": 1}}})
 
 
 def test_what_cannot_be_changed_is_told(tmp_path: Path) -> None:
