@@ -179,6 +179,9 @@ class HostSpecs:
     def observe(self, event: Event) -> None:
         """Hear what happens to jobs; what one observer raises is logged against it alone.
 
+        In a server all observers are called one after another on a thread of their own: a slow one keeps the
+        others waiting, and nobody else; of more than 10,000 events that wait, the later ones are not told.
+
         :param event: one of the values in `stretto.host.contracts.events`.
         """
 

@@ -30,6 +30,7 @@ from ..plugboard.parameters import plan_through
 from ..plugboard.switches import Switches, read_switches
 from ..plugboard.tables import read_table
 from ..settings import Folders, Settings
+from .audience import Audience
 from .builds import Builds, Yard
 from .fittings import Fittings, fit_out
 from .guarding import Guarding
@@ -69,6 +70,7 @@ class Host:
         self._fittings = Fittings(switches)
         self._tried = threading.local()  # other fittings, which this thread alone sees while it tries them
         self._log = ProgressLog()
+        self._audience = Audience(lambda event: self.board.observe(event))  # noqa: PLW0108  # of that time
         self._hear: Callable[[Event], None] = self._record
         self.guarding = Guarding(folders.root)
         self._listeners: list[Callable[[Event], None]] = [self.guarding.hear]
@@ -98,7 +100,8 @@ class Host:
         host = cls(folders, settings, switches or read_switches(plugins_file, folders.root))
         host._closers.enter_context(host.guarding)
         fit_out(host, host._fittings)
-        host._closers.callback(host._close_fittings)
+        host._closers.callback(lambda: host.fittings.close())  # noqa: PLW0108  # of that time
+        host._closers.callback(host._audience.close)
         if store is not None:
             host._builds = Builds(host._yard(), host)
             host._closers.callback(host._builds.close)
@@ -130,6 +133,7 @@ class Host:
         dispatcher = self._queue()
         self.guarding.keep(self._dropped)
         self.board.start()
+        self._audience.start()
         dispatcher.start()
         self.builds.start()
         self._closers.callback(dispatcher.close)
@@ -322,15 +326,12 @@ class Host:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _close_fittings(self) -> None:
-        self._fittings.close()
-
     def _record(self, event: Event) -> None:
         if event.number == 0:
             event = replace(event, number=self._log.last_number(event.job) + 1, at=time.time())
         if event.job:  # the pool speaks of no job when it closes
             self._log.apply(event)
-        self.board.observe(event)
+        self._audience.hear(event)
         for listener in self._listeners:
             listener(event)
 
