@@ -6,6 +6,7 @@ read in it stays true until it ends, on both databases, and no change is refused
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,8 +31,10 @@ class OnePerThread(PGPool):  # type: ignore[misc]  # Pony has no types
     def connect(self) -> tuple[Any, bool]:
         """Give this thread's connection, and whether it is new."""
         now = time.monotonic()
-        if self.con is not None and now > self.used + QUIET_S and not _answers(self.con):
-            self.disconnect()
+        if self.con is not None:
+            doubtful = now > self.used + QUIET_S or _spoken_to(self.con)
+            if doubtful and not _answers(self.con):
+                self.disconnect()
         self.used = now
         found: tuple[Any, bool] = super().connect()
         return found
@@ -77,6 +80,15 @@ class Provider(PGProvider):  # type: ignore[misc]  # Pony has no types
 
 def _kept(value: Any) -> Any:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
+
+
+def _spoken_to(connection: Any) -> bool:
+    """Say whether a server sent something unasked, or ended the connection, which can be read too; without a call."""
+    if connection.closed:
+        return True
+    watched = select.poll()
+    watched.register(connection.fileno(), select.POLLIN)
+    return bool(watched.poll(0))
 
 
 def _answers(connection: Any) -> bool:

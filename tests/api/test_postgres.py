@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -163,6 +164,32 @@ def test_callers_are_told_to_come_again_while_it_is_away(still, postgres):
         postgres.start()
     assert still.client.get(f"/api/invocation/{uuid}").data["status"] == "queued"
     assert still.client.post("/api/invoke", QUICK).status == 200
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_its_death_is_no_fault_of_the_server_and_is_over_with_its_return(still, postgres):
+    read, write = ("GET", "/api/models"), ("DELETE", "/api/models/nobody")
+
+    def ask(method, path):
+        connection = http.client.HTTPConnection("127.0.0.1", still.client.port)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        said = (answer.status, answer.headers["Retry-After"], answer.read())
+        connection.close()
+        return said
+
+    def asked(one):  # of every thread of the server, each of which has a connection of its own
+        with ThreadPoolExecutor(8) as pool:
+            return {said[:2] for said in pool.map(lambda _: ask(*one), range(16))}
+
+    for first in (write, read):
+        assert asked(read) == {(200, None)}
+        postgres.run("CHECKPOINT")  # an immediate stop may lose what was written just before
+        postgres.stop("immediate")
+        if first is read:
+            assert {ask(*one)[:2] for one in (read, write) * 5} == {(503, "5")}
+        postgres.start()
+        assert (asked(first), asked(write)) == ({(404 if first is write else 200, None)}, {(404, None)})
 
 
 @pytest.mark.both_databases
