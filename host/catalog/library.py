@@ -19,7 +19,7 @@ from .probe import SUFFIXES, probe
 __all__ = ["Library"]
 
 MODELS = (WeightKind.CHECKPOINT.value, WeightKind.DIFFUSERS.value)
-OFFERED = {WeightKind.DIFFUSERS.value, WeightKind.UNET.value}
+OFFERED = {*MODELS, WeightKind.UNET.value}  # lists of checkpoints have what plugins ship too
 CONFIGS = (".config", ".building")  # companions of single files, and folders that are being written
 MAX_NAME = 4096
 

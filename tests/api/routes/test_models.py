@@ -271,6 +271,13 @@ def test_collisions_are_settled_by_model_type(still):
     assert plan_of(still, model="starter", model_type="diffusers")["scheduler"] is None
 
 
+def test_what_is_listed_as_a_checkpoint_is_one(still):
+    listed = still.client.get("/api/checkpoints").data[0]
+    still.client.post(PATH, {**STORED, "name": listed})
+    plan = still.client.post("/api/plan", {**QUICK, "model": listed, "model_type": "checkpoint"}).data
+    assert (listed, plan["model"], plan["scheduler"]) == ("starter", "starter", None)
+
+
 def test_a_models_file_that_is_not_here_is_said_at_once(still):
     still.client.post(PATH, {**STORED, "checkpoint": "gone.safetensors"})
     answer = still.client.post("/api/invoke", {**QUICK, "model": "mine"})

@@ -80,8 +80,9 @@ def test_kinds_narrow_the_search(library: Library) -> None:
     assert library.resolve("folder-model", ["diffusers"]).kind is WeightKind.DIFFUSERS
     with pytest.raises(NotFoundError):
         library.resolve("folder-model", ["checkpoint"])
+    assert library.resolve("starter", ["checkpoint"]).name == "starter"
     with pytest.raises(NotFoundError):
-        library.resolve("starter", ["checkpoint"])
+        library.resolve("starter", ["lora"])
     with pytest.raises(BadRequestError, match="did you mean 'checkpoint'"):
         library.resolve("x", ["checkpoints"])
 
