@@ -52,7 +52,8 @@ serve: $(BASE)
 	@$(BIN)/stretto serve
 
 test: check networks
-	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER) -n $(PROCESSES) --dist loadfile
+	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER) -n $(PROCESSES) \
+	    --dist loadfile --no-loadscope-reorder
 
 check: dev
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
