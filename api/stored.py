@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ def _planning(host: Host, said: frozenset[str], records: Records) -> Callable[[I
         model = _meant(request, host, records)
         if model is None:
             return plan_with_parameters(
-                host, request, lambda checked: host.plan(_known(checked, host, records))
+                host, request, lambda checked: _planned_plainly(checked, host, records)
             )
         asked = request.plugins
         kept = Kept(model=model.name, plugins=model.parts.config.get("plugins", {}))
@@ -76,12 +76,30 @@ def _meant(request: InvocationRequest, host: Host, records: Records) -> StoredMo
     return None if request.model_type is None and model is not None and _is_file(name, host) else model
 
 
-def _known(request: InvocationRequest, host: Host, records: Records) -> InvocationRequest:
+def _planned_plainly(request: InvocationRequest, host: Host, records: Records) -> Plan:
+    """Plan what names no stored model; of an unknown name the nearest may be a stored model's."""
     name = request.model or host.settings.model
     if request.model_type == "model" and name not in host.offers("models"):
-        known = did_you_mean(name, [*model_names(records), *host.offers("models")])
-        raise NotFoundError(f"Unknown diffusion model {name}; {known}")
-    return request
+        raise _unknown(name, [*model_names(records), *host.offers("models")])
+    try:
+        return host.plan(request)
+    except NotFoundError:
+        if request.model_type is None and not _is_there(name, host):
+            files = (file for kind in ("checkpoint", "diffusers") for file in host.library.names(kind))
+            raise _unknown(name, [*model_names(records), *host.offers("models"), *files]) from None
+        raise
+
+
+def _unknown(name: str, known: Iterable[str]) -> NotFoundError:
+    return NotFoundError(f"Unknown diffusion model {name}; {did_you_mean(name, list(dict.fromkeys(known)))}")
+
+
+def _is_there(name: str, host: Host) -> bool:
+    try:
+        host.resolve_model(name)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _is_file(name: str, host: Host) -> bool:

@@ -278,6 +278,18 @@ def test_what_is_listed_as_a_checkpoint_is_one(still):
     assert (listed, plan["model"], plan["scheduler"]) == ("starter", "starter", None)
 
 
+@pytest.mark.parametrize("said", [{}, {"model_type": None}, {"model_type": "model"}])
+def test_the_nearest_of_an_unknown_name_may_be_a_stored_model(still, said):
+    still.client.post(PATH, {**STORED, "name": "cfg"})
+    answer = still.client.post("/api/plan", {**QUICK, "model": "cfgg", **said})
+    assert (answer.status, answer.details) == (
+        404,
+        ["Unknown diffusion model cfgg; did you mean 'cfg'?"],
+    )
+    answer = still.client.post("/api/plan", {**QUICK, "model": "startr", **said})
+    assert answer.details == ["Unknown diffusion model startr; did you mean 'starter'?"]
+
+
 def test_a_models_file_that_is_not_here_is_said_at_once(still):
     still.client.post(PATH, {**STORED, "checkpoint": "gone.safetensors"})
     answer = still.client.post("/api/invoke", {**QUICK, "model": "mine"})
