@@ -96,3 +96,20 @@ def test_a_safety_checker_that_is_not_here_is_refused_with_the_reason(still):
     assert answer.status == 400
     assert [detail.split(":")[0] for detail in answer.details] == ["safe", "model"]
     assert still.host.settings.safe is False
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "civitai.com", "", "https://", "http://a:b@c.example"])
+def test_an_address_of_civitai_that_cannot_be_read_from_is_refused(still, url):
+    before = still.client.get("/api/settings").data
+    answer = still.client.post("/api/settings", {"civitai_url": url})
+    assert answer.status == 400
+    assert answer.details[0].startswith("civitai_url: ")
+    assert ("send an http or https URL" in answer.details[0]) == (
+        url in ("file:///etc/passwd", "civitai.com", "https://")
+    )
+    assert still.client.get("/api/settings").data == before
+
+
+def test_civitai_may_be_another_server_of_ones_own(still):
+    url = "http://127.0.0.1:8080/mirror"
+    assert still.client.post("/api/settings", {"civitai_url": url}).data["civitai_url"] == url
