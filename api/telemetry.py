@@ -85,7 +85,7 @@ FAMILIES = (
     Family("stretto_plugin_seconds_total", "Time that a plugin's hooks took.", ("plugin", "hook")),
     Family(
         "stretto_plugin_failures_total",
-        "Calls of a plugin's hooks that raised what is none of the host's errors.",
+        "Calls of a plugin's hooks that raised what is no answer to the request.",
         ("plugin", "hook"),
     ),
     Family(

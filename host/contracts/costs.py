@@ -11,7 +11,7 @@ __all__ = ["EngineUse", "Measured", "Spent", "StageTook", "TickTook"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What one plugin took for one hook; `failures` are exceptions outside the tree of `stretto.host.errors`.
+    """What one plugin took for one hook; `failures` are exceptions that are no answer to a request.
 
     What a spec builds has hooks of its own, such as `scheduler.step`. `overruns` are calls that ran past their
     limit, `last` is what the last failure said.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pluggy
 
-from ..errors import PluginError
+from ..errors import PluginError, StrettoError
 from .culprit import accused, is_innocent, nearest, reason, roots_of
 from .ledger import Ledger
 from .watch import Mark, Watch
@@ -114,7 +114,7 @@ class Calls:
         """Begin to listen for who answers."""
         self._author.name = None
 
-    def wrong_answer(self, hook: str, answer: object, wanted: str) -> PluginError | None:
+    def wrong_answer(self, hook: str, answer: object, wanted: str) -> StrettoError | None:
         """Charge whoever gave what is no answer to a hook; None if that was the host itself."""
         plugin = self.author()
         if plugin is None:
@@ -124,7 +124,7 @@ class Calls:
 
     def blamed(self, error: BaseException) -> BaseException:
         """Name the plugin in whose code a job failed beside all calls into it; other errors are as they are."""
-        if is_innocent(error) or isinstance(error, PluginError):
+        if is_innocent(error, self.roots) or isinstance(error, PluginError):
             return error
         plugin = nearest(error, self.roots)
         if plugin is None:
@@ -137,8 +137,8 @@ class Calls:
     def _raised(self, place: Place, mark: Mark, error: BaseException, calls: int = 1) -> None:
         """Charge what was raised; raises it anew with the plugin's name where a job or request is to have it."""
         seconds = self.watch.end(mark)
-        if is_innocent(error):
-            self.ledger.charge(place.plugin, place.hook, seconds, calls=calls)
+        if is_innocent(error, self.roots, place.plugin):
+            self.ledger.charge(place.plugin, place.hook, seconds, calls=calls, failed=None)
             return
         guilty = nearest(error, self.roots, place.plugin) or place.plugin
         failed = f"{place.doing} raised {reason(error)}"
@@ -176,7 +176,7 @@ class Calls:
         self.ledger.charge(place.plugin, place.hook, self.watch.end(mark), calls=calls, failed=None)
         return None
 
-    def _misused(self, place: Place, how: str) -> PluginError:
+    def _misused(self, place: Place, how: str) -> StrettoError:
         self.ledger.charge(place.plugin, place.hook, 0.0, calls=0, failed=f"{place.doing}: {how}")
         error = PluginError(f"the plugin '{place.plugin}' is wrong in {place.doing}: {how}")
         return accused(place.plugin, place.doing, error)

@@ -7,15 +7,50 @@ import threading
 from collections.abc import Mapping
 from types import TracebackType
 
-from ..errors import PluginError, StrettoError
+from ..errors import (
+    AuthenticationError,
+    BadRequestError,
+    CancelledError,
+    ForbiddenError,
+    KeyReusedError,
+    NotFoundError,
+    OutOfMemoryError,
+    PayloadTooLargeError,
+    PluginError,
+    StateConflictError,
+    StrettoError,
+    TooManyRequestsError,
+    UnavailableError,
+    UnsupportedError,
+    UpstreamError,
+    WeightsError,
+)
 from ..hookspecs import PROJECT
 
-__all__ = ["Roots", "accused", "is_innocent", "nearest", "reason", "roots_of"]
+__all__ = ["Roots", "accused", "is_innocent", "is_of_others", "nearest", "reason", "roots_of"]
 
 _HOST = (f"{PROJECT}.host.", f"{PROJECT}.api.")
 # Where the host calls plugins: frames of these are on the way into one.
 _DOORS = (f"{PROJECT}.host.plugboard.", f"{PROJECT}.host.isolation.")
-_CHARGED = "_stretto_charged"  # on a PluginError whose plugin was charged already
+_PLUGINS = f"{PROJECT}.plugins."  # the built-in ones, whose errors of our tree are the host's own
+_CHARGED = "_stretto_charged"  # on an error whose plugin was charged already
+# Answers to what somebody asked, and what is dealt with where the job is.
+_ANSWERS = (
+    AuthenticationError,
+    BadRequestError,
+    CancelledError,
+    ForbiddenError,
+    KeyReusedError,
+    NotFoundError,
+    OutOfMemoryError,
+    PayloadTooLargeError,
+    StateConflictError,
+    TooManyRequestsError,
+    UnavailableError,
+    UnsupportedError,
+)
+# Failures of what a plugin works with: a file of weights, another server.
+_OTHERS = tuple(f"{kind.__name__}:" for kind in (WeightsError, UpstreamError))
 # The CPU allocator, MPS and oneDNN raise plain RuntimeErrors (host/engine/device.py makes them ours).
 _NO_ROOM = ("DefaultCPUAllocator", "out of memory", "could not create a primitive")
 Roots = Mapping[str, frozenset[str]]  # the plugins by the modules and packages that are theirs
@@ -43,36 +78,63 @@ def nearest(error: BaseException, roots: Roots, called: str | None = None) -> st
     What libraries raise is the fault of whoever called them. `called` is the plugin that was called where the
     traceback begins, whatever its code is called.
     """
-    culprit, trace = called, error.__traceback__
-    while trace is not None:
-        module = _module(trace)
-        owners = _owners(module, roots)
-        if owners:  # of those that share a package, the one that was called
-            culprit = culprit if culprit in owners else min(owners)
-        elif module.startswith(_HOST) and not module.startswith(_DOORS):
-            culprit = called
-        trace = trace.tb_next
-    return culprit
+    return _walked(error, roots, called, called)
 
 
-def is_innocent(error: BaseException) -> bool:
-    """Say that an exception is nobody's failure: one of ours, of a full memory, or of who stopped the program."""
-    if isinstance(error, PluginError):
-        return getattr(error, _CHARGED, False)
-    if isinstance(error, (StrettoError, MemoryError, GeneratorExit)) or _is_interrupt(error):
+def is_innocent(error: BaseException, roots: Roots, called: str | None = None) -> bool:
+    """Say that an exception is nobody's failure, or one that was charged already.
+
+    So are answers to what somebody asked, all of our tree that the host's own code raises or a built-in plugin's,
+    a full memory, and who stopped the program. `called` is as `nearest` takes it.
+    """
+    if getattr(error, _CHARGED, False):
+        return True
+    if isinstance(error, StrettoError) and not isinstance(error, PluginError):
+        guilty = _walked(error, roots, called, None)
+        return isinstance(error, _ANSWERS) or guilty is None or _is_built_in(guilty, roots)
+    if isinstance(error, (MemoryError, GeneratorExit)) or _is_interrupt(error):
         return True
     if type(error).__name__ == "OutOfMemoryError":  # torch's own, which is not imported to look
         return True
     return isinstance(error, RuntimeError) and any(words in reason(error) for words in _NO_ROOM)
 
 
-def accused(plugin: str, doing: str, error: BaseException) -> PluginError:
-    """Give the error that a plugin is charged with; one that says so already is given as it is."""
-    charged = error if isinstance(error, PluginError) else None
-    if charged is None:
-        charged = PluginError(f"the plugin '{plugin}' raised in {doing}: {reason(error)}")
+def is_of_others(failed: str) -> bool:
+    """Say of a failure's words that they are of a file of weights or of another server, which may be what is broken."""
+    return failed.partition(" raised ")[2].startswith(_OTHERS)
+
+
+def accused(plugin: str, doing: str, error: BaseException) -> StrettoError:
+    """Give the error that a plugin is charged with.
+
+    One of our tree is given as it is, and says the plugin's name from now on; any other becomes a PluginError.
+    """
+    said = f"the plugin '{plugin}' raised in {doing}: "
+    charged = error if isinstance(error, StrettoError) else PluginError(f"{said}{reason(error)}")
+    if f"'{plugin}'" not in reason(charged):
+        charged.args = (f"{said}{reason(charged)}", *charged.args[1:])
+        if f"'{plugin}'" not in reason(charged):  # it has words of its own
+            charged = PluginError(*charged.args[:1])
     setattr(charged, _CHARGED, True)
     return charged
+
+
+def _walked(error: BaseException, roots: Roots, called: str | None, host: str | None) -> str | None:
+    """Name the plugin nearest to where `error` was raised: `called` at first, `host` where the host is nearer."""
+    culprit, trace = called, error.__traceback__
+    while trace is not None:
+        module = _module(trace)
+        owners = _owners(module, roots)
+        if owners:  # of those that share a package, the one that was called
+            culprit = called if called in owners else culprit if culprit in owners else min(owners)
+        elif module.startswith(_HOST) and not module.startswith(_DOORS):
+            culprit = host
+        trace = trace.tb_next
+    return culprit
+
+
+def _is_built_in(plugin: str, roots: Roots) -> bool:
+    return any(plugin in owners and root.startswith(_PLUGINS) for root, owners in roots.items())
 
 
 def _module(trace: TracebackType) -> str:

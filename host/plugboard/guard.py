@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, StrettoError, UnavailableError
+from .culprit import is_of_others
 from .keeping import PATIENCE_S, held, written
 
 __all__ = [
@@ -49,7 +50,12 @@ class Guard:
         self._rows: dict[tuple[str, str], int] = {}
 
     def note(self, plugin: str, hook: str, failed: str | None) -> None:
-        """Hear of a call or a job: what its failure said, or None where it went well."""
+        """Hear of a call or a job: what its failure said, or None where it went well.
+
+        Nobody is switched off for a file of weights that is broken, or a server that is away.
+        """
+        if failed is not None and is_of_others(failed):
+            return
         with self._lock:
             if failed is None:
                 self._rows.pop((plugin, hook), None)

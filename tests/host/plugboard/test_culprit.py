@@ -10,13 +10,26 @@ from typing import Any
 
 import pytest
 from stretto.host.contracts.specs import SchedulerSpec, UpscalerSpec
-from stretto.host.errors import BadRequestError, OutOfMemoryError, PluginError
+from stretto.host.errors import (
+    BadRequestError,
+    ConfigurationError,
+    InvalidRequestError,
+    OutOfMemoryError,
+    PluginError,
+    StrettoError,
+    UnavailableError,
+    UnsupportedError,
+    UpstreamError,
+    WeightsError,
+)
 from stretto.host.hookspecs import hookimpl
 from stretto.host.plugboard.board import Board
 from stretto.host.plugboard.calls import Calls, Place
 from stretto.host.plugboard.culprit import nearest, reason
 from stretto.host.plugboard.discover import Candidate, Found
 from stretto.host.plugboard.switches import Switches
+from stretto.host.runtime.premises import make
+from stretto.host.settings import Folders
 
 
 class Torch:
@@ -97,6 +110,9 @@ def test_of_two_plugins_the_one_whose_code_raised_is_charged(board: Any, package
     "error",
     [
         BadRequestError("the caller's words"),
+        InvalidRequestError(()),
+        UnsupportedError("not here"),
+        UnavailableError("not now"),
         OutOfMemoryError("no room"),
         MemoryError("no room"),
         Torch.OutOfMemoryError("CUDA out of memory"),
@@ -138,9 +154,55 @@ def test_ctrl_c_stops_the_program_and_not_only_a_job(monkeypatch: pytest.MonkeyP
 def test_a_plugins_own_plugin_error_counts_once() -> None:
     calls = Calls()
     inner = calls.called(Place("inner", "run_step"), raising(PluginError("its process ended")))
-    with pytest.raises(PluginError, match=r"^its process ended$"):
+    said = r"^the plugin 'inner' raised in run_step: PluginError: its process ended$"
+    with pytest.raises(PluginError, match=said):
         calls.called(Place("outer", "run_step"), inner)()
     assert {one.plugin: one.failures for one in calls.ledger.take()} == {"inner": 1, "outer": 0}
+
+
+@pytest.mark.parametrize(
+    "error", [WeightsError("w"), UpstreamError("u", again=True), ConfigurationError("c"), StrettoError("s")]
+)
+def test_a_plugins_own_error_of_our_tree_names_it_and_stays_what_it_is(error: StrettoError) -> None:
+    calls, words = Calls(), f"{type(error).__name__}: {error}"
+    inner = calls.called(Place("inner", "loader.load", "load of the loader 'x'"), raising(error))
+    with pytest.raises(type(error)) as caught:
+        calls.called(Place("outer", "run_step"), inner)()
+    assert caught.value is error
+    assert str(error) == f"the plugin 'inner' raised in load of the loader 'x': {words}"
+    rows = {one.plugin: (one.calls, one.failures, one.last) for one in calls.ledger.take()}
+    assert rows == {"inner": (1, 1, f"load of the loader 'x' raised {words}"), "outer": (1, 0, "")}
+    assert calls.blamed(error) is error
+
+
+class WordyError(WeightsError):
+    def __str__(self) -> str:
+        return "its own words"
+
+
+def test_an_error_of_our_tree_that_cannot_be_told_more_becomes_the_plugins() -> None:
+    with pytest.raises(
+        PluginError, match=r"^the plugin 'mine' raised in run_step: WordyError: its own words$"
+    ):
+        Calls().called(Place("mine", "run_step"), raising(WordyError()))()
+
+
+def test_what_the_host_answers_within_a_plugins_call_is_not_the_plugins_failure(tmp_path: Path) -> None:
+    calls = Calls()
+    call = calls.called(Place("mine", "host_started"), lambda: make(Folders(tmp_path / "file" / "data")))
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError) as caught:
+        call()
+    assert "mine" not in str(caught.value)
+    assert [one.failures for one in calls.ledger.take()] == [0]
+
+
+def test_built_in_plugins_answer_as_the_host_does() -> None:
+    calls = Calls()
+    calls.roots = {"stretto.plugins.patchers": frozenset({"patchers"})}
+    with pytest.raises(WeightsError, match=r"^broken$"):
+        calls.called(Place("patchers", "patcher.applied", "applied"), raising(WeightsError("broken")))()
+    assert [one.failures for one in calls.ledger.take()] == [0]
 
 
 class MuteError(Exception):

@@ -12,7 +12,7 @@ from filelock import FileLock
 from stretto.host.contracts.costs import Measured, Spent
 from stretto.host.contracts.events import Failed, Started
 from stretto.host.contracts.request import InvocationRequest
-from stretto.host.errors import PluginError
+from stretto.host.errors import PluginError, StrettoError
 from stretto.host.plugboard.guard import OFF_NAME, read_off, switch_off
 from stretto.host.plugboard.totals import read_totals
 from stretto.host.runtime import guarding
@@ -21,10 +21,13 @@ from stretto.host.settings import Folders, Settings
 
 PLANS = """
 from stretto.host import Failed, hookimpl
+from stretto.host import errors
 
 
 @hookimpl
 def build_plan(request):
+    if request.prompt in vars(errors):
+        raise getattr(errors, request.prompt)("not this one")
     if request.prompt == "bad":
         raise OSError("no such plan")
 
@@ -135,6 +138,33 @@ def test_jobs_count_one_each_and_a_good_one_ends_the_row(host: Any) -> None:
     assert row_of(opened).status == "on"
     job("d", 1)
     assert row_of(opened).reason == REASON.format(2, "no")
+
+
+@pytest.mark.parametrize(
+    ("title", "failures"), [("BadRequestError", 0), ("NotFoundError", 0), ("WeightsError", 100)]
+)
+def test_a_request_that_is_refused_100_times_switches_nobody_off(
+    host: Any, title: str, failures: int
+) -> None:
+    opened = host()
+    for _ in range(100):
+        with pytest.raises(StrettoError, match="not this one") as caught:
+            opened.plan(InvocationRequest(prompt=title))
+        assert type(caught.value).__name__ == title
+        assert ("the plugin 'plans' raised in build_plan: " in str(caught.value)) == bool(failures)
+    assert row_of(opened).status == "on"
+    (row,) = (one for one in opened.board.ledger.take() if one.hook == "build_plan")
+    assert (row.calls, row.failures) == (100, failures)
+
+
+def test_one_that_fails_with_errors_of_our_tree_is_named_and_switched_off(host: Any) -> None:
+    opened = host()
+    for prompt in ("EngineError", "BadRequestError", "EngineError", "EngineError"):  # a refusal ends no row
+        with pytest.raises(StrettoError, match="not this one") as caught:
+            opened.plan(InvocationRequest(prompt=prompt))
+    assert str(caught.value) == "the plugin 'plans' raised in build_plan: EngineError: not this one"
+    why = REASON.format(3, "build_plan raised EngineError: not this one")
+    assert (row_of(opened).status, row_of(opened).reason) == ("off", why)
 
 
 def test_with_0_none_is_switched_off(host: Any) -> None:
