@@ -23,6 +23,7 @@ from .access import ANYBODY, NO_AUTH, User, grant
 from .auth import COOKIE, cookie_of
 from .conditional import etag_of, settled
 from .envelope import CORS, MEDIA_TYPE, errors_of, failure, json_text, success
+from .fields import shown
 from .outages import outage
 from .plugin_routes import PluginRoutes
 from .problems import PROBLEM_TYPE, problem, wants_problem
@@ -51,6 +52,7 @@ __all__ = ["build_app", "too_large"]
 _log = logging.getLogger(__name__)
 
 MAX_QUERY_FIELDS = 1000
+BEYOND = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 SENT = "stretto.sent"  # the body as it was read, where problem details find what they point at
 # who calls what anybody may, where a token is needed for the rest
 STRANGER = User(id=-1, username="", admin=False)
@@ -223,7 +225,8 @@ def _translated(reply: Reply, params: dict[str, list[str]]) -> bottle.HTTPRespon
         case RawReply():
             return _aged(_response(200, reply.body, reply.media_type), reply.max_age_s)
         case FileReply():
-            return _aged(_file(reply), reply.max_age_s)
+            sent = _file(reply)
+            return _aged(sent, None if sent.status_code == BEYOND else reply.max_age_s)
         case StreamReply():
             response = _response(200, reply.chunks, reply.media_type)
             response.set_header("Cache-Control", "no-store")
@@ -241,6 +244,14 @@ def _file(reply: FileReply) -> bottle.HTTPResponse:
     etag = etag_of(reply.path)
     if etag is not None and settled(bottle.request.environ, etag):
         return _response(304, b"", reply.media_type, ETag=etag)
+    if etag is not None and (asked := bottle.request.environ.get("HTTP_RANGE")):
+        size_bytes = reply.path.stat().st_size
+        # static_file would leave the file open
+        if not list(bottle.parse_range_header(asked, size_bytes)):
+            error = BadRequestError(f"Range: {shown(asked)} is no part of the file's {size_bytes} bytes")
+            response = _refusal(error, BEYOND)
+            response.set_header("Content-Range", f"bytes */{size_bytes}")  # RFC 9110, 15.5.17
+            return response
     response = bottle.static_file(
         reply.path.name, root=str(reply.path.parent), mimetype=reply.media_type, etag=etag
     )
@@ -258,9 +269,11 @@ def _aged(response: bottle.HTTPResponse, max_age_s: int | None) -> bottle.HTTPRe
     return response
 
 
-def _refusal(raised: Exception) -> bottle.HTTPResponse:
+def _refusal(raised: Exception, other: int | None = None) -> bottle.HTTPResponse:
+    """Answer an error under its status, or under another."""
     error = outage(raised) or raised
-    status, title, details = errors_of(error)
+    usual, title, details = errors_of(error)
+    status = usual if other is None else other
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         named = request_id(bottle.request.environ)
         _log.error(
@@ -270,7 +283,9 @@ def _refusal(raised: Exception) -> bottle.HTTPResponse:
     if wants_problem(environ.get("HTTP_ACCEPT", "")):
         method, sent = environ["REQUEST_METHOD"], environ.get(SENT, b"")
         response = _response(
-            status, problem(error, method=method, path=_asked_path(), raw=sent), PROBLEM_TYPE
+            status,
+            problem(error, method=method, path=_asked_path(), raw=sent, status=status),
+            PROBLEM_TYPE,
         )
     else:
         response = _response(status, failure(status, title, details), MEDIA_TYPE)

@@ -40,6 +40,19 @@ def test_head_and_ranges(still, picture):
     assert (part.status, part.body) == (206, b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.parametrize("accept", ["*/*", "application/problem+json"])
+def test_a_range_beyond_the_end_is_answered_with_the_size(still, picture, accept):
+    asked = {"Range": "bytes=999999999-", "Accept": accept}
+    answer = still.client.call("GET", f"/api/invocation/images/{NAME}", headers=asked)
+    size = picture.stat().st_size
+    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert answer.json.get("status", answer.json.get("errors", [{}])[0].get("status")) in (416, "416")
+    assert f"'bytes=999999999-' is no part of the file's {size} bytes" in answer.body.decode()
+    assert "Cache-Control" not in answer.headers
+    tag = {**asked, "If-Range": '"another"'}  # of another file, so the range is none
+    assert still.client.call("GET", f"/api/invocation/images/{NAME}", headers=tag).status == 200
+
+
 def test_thumbnails_are_200_high_and_cached(still, picture):
     path = f"/api/invocation/thumbnails/{NAME}"
     answer = still.client.get(path)
