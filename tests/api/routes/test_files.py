@@ -47,7 +47,7 @@ def test_a_range_beyond_the_end_is_answered_with_the_size(still, picture, accept
     size = picture.stat().st_size
     assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
     assert answer.json.get("status", answer.json.get("errors", [{}])[0].get("status")) in (416, "416")
-    assert f"'bytes=999999999-' is no part of the file's {size} bytes" in answer.body.decode()
+    assert f"is no part of the file's {size} bytes" in answer.body.decode()
     assert "Cache-Control" not in answer.headers
     tag = {**asked, "If-Range": '"another"'}  # of another file, so the range is none
     assert still.client.call("GET", f"/api/invocation/images/{NAME}", headers=tag).status == 200
