@@ -200,6 +200,7 @@ def test_what_it_forks_does_not_answer_for_it(rough: Rough) -> None:
     upscaler = _upscaler(plugin, "forks")
     for amount in 2, 3:
         assert upscaler.upscale(SMALL, amount).size == (16 * amount, 8 * amount)
+        assert psutil.Process(plugin.remote.pid).children() == []  # none that goes on as if it were the plugin
     assert _works(plugin)
 
 
