@@ -63,6 +63,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked slow unless it is asked for, before any fixture of it is made."""
+    if item.get_closest_marker("slow") and "slow" not in item.config.getoption("markexpr"):
+        pytest.skip("takes minutes or gigabytes; run with -m slow")
+
+
 def _run(item: pytest.Item, nextitem: pytest.Item | None) -> object:
     return item.config.pluginmanager.getplugin("runner").pytest_runtest_protocol(item, nextitem)
 

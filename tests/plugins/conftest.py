@@ -18,10 +18,3 @@ def fetched() -> Path:
     if not FETCHED.is_dir():
         pytest.skip("there are no networks for tests; `make networks` fetches them")
     return FETCHED
-
-
-@pytest.fixture(autouse=True)
-def slow_only_by_hand(request: pytest.FixtureRequest) -> None:
-    """Skip what is marked slow unless it is asked for."""
-    if request.node.get_closest_marker("slow") and "slow" not in request.config.getoption("markexpr"):
-        pytest.skip("takes minutes or gigabytes; run with -m slow")

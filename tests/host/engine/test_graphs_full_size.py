@@ -23,12 +23,6 @@ SIZES = (
 )
 
 
-@pytest.fixture(autouse=True)
-def only_by_hand(request: pytest.FixtureRequest) -> None:
-    if "slow" not in request.config.getoption("markexpr"):
-        pytest.skip("writes up to 4 GB and takes minutes; run with -m slow")
-
-
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     from diffusers import AutoencoderKL, UNet2DConditionModel

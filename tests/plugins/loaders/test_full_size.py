@@ -19,12 +19,6 @@ from stretto.plugins.loaders.single import SingleFileLoader
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(autouse=True)
-def only_by_hand(request: pytest.FixtureRequest) -> None:
-    if "slow" not in request.config.getoption("markexpr"):
-        pytest.skip("writes up to 7 GB and takes minutes; run with -m slow")
-
-
 def config(family: Family, part: str) -> dict[str, Any]:
     values: dict[str, Any] = json.loads((single.CONFIGS / family.value / part / "config.json").read_text())
     return values
