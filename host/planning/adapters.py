@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ..contracts.models import Family, Patch, WeightFile, WeightKind
 from ..contracts.protocols import HostView
 from ..contracts.request import Adapter, InvocationRequest
-from ..errors import BadRequestError, NotFoundError
+from .draft import REFUSED
 
 __all__ = ["resolve_patches"]
 
@@ -24,10 +24,7 @@ SERVES = {
 def resolve_patches(
     request: InvocationRequest, host: HostView, family: Family | None, fault: Blame
 ) -> tuple[Patch, ...]:
-    """Find every file that is named; `fault` hears of each that is not there or not for `family`.
-
-    WeightsError names a file that is broken.
-    """
+    """Find every file that is named; `fault` hears of each that is not there, broken or not for `family`."""
     asked = {
         WeightKind.LORA: request.lora,
         WeightKind.LYCORIS: request.lycoris,
@@ -76,7 +73,7 @@ def _resolved(
             )
         try:
             file = host.resolve_model(adapter.model, kinds=(kind.value,))
-        except (NotFoundError, BadRequestError) as error:
+        except REFUSED as error:
             judge.fault(field, str(error))
             continue
         if judge.passes(field, kind, file):

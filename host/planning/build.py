@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from ..contracts.models import WeightFile, WeightKind
 from ..contracts.plan import Plan, Remover, UpscaleStage
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, NotFoundError
 from ..hookspecs import hookimpl
 from .acceleration import pick_acceleration
 from .adapters import resolve_patches
@@ -18,7 +19,7 @@ from .backgrounds import pick_remover
 from .canvas import check_extent, lay_canvas
 from .control import Drawer, control_source
 from .defaults import offer_of, with_offer, with_stored
-from .draft import Draft
+from .draft import REFUSED, Draft
 from .drawing import Drawing, Studio, Words, draw_whole, merged_prompts
 from .enlarging import Place, plan_stages
 from .fillers import check_filler
@@ -51,20 +52,32 @@ def build_plan(request: InvocationRequest, host: HostView, *, draw: Callable[[],
     """Resolve `request` against what `host` offers; `draw` gives a seed where none was asked for.
 
     Explicit values win over a stored model's, those over the model's own, those over the contract's.
-    Raises NotFoundError for an unknown model, InvalidRequestError for one that may not
-    be read, and InvalidRequestError with everything else that is wrong.
+    Raises NotFoundError where nothing is wrong but that the model is unknown, and InvalidRequestError with
+    everything that is wrong.
     """
     request = with_stored(request)
-    weights = find_base(request.model or host.settings.model, request, host)
+    name, refused = request.model or host.settings.model, None
+    try:
+        weights = find_base(name, request, host)
+    except REFUSED as error:  # one of which nothing is known, to see what else is wrong
+        weights, refused = WeightFile(path=name, kind=WeightKind.CHECKPOINT), error
     offer = offer_of(weights, host)
     draft = Draft(request=with_offer(control_source(request), offer), host=host, weights=weights, offer=offer)
     draft.notes += request.notes
-    return replace(_resolved(draft, draw), plugins=request.plugins)
+    if refused is None:
+        check_base(draft)
+    else:
+        draft.fault("model", str(refused))
+    try:
+        return replace(_resolved(draft, draw), plugins=request.plugins)
+    except InvalidRequestError as error:
+        if isinstance(refused, NotFoundError) and len(error.faults) == 1:
+            raise refused from error
+        raise
 
 
 def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
     request = draft.request
-    check_base(draft)
     prompts = merged_prompts(draft)
     canvas = lay_canvas(draft)
     seed = draw() if request.seed is None else request.seed

@@ -12,7 +12,7 @@ from ..contracts.plan import Control, Follower, Preprocessing
 from ..contracts.protocols import HostView
 from ..contracts.request import ControlRequest, InvocationRequest
 from ..contracts.specs import ControlNetSpec, ModelOffer, PreprocessorSpec
-from ..errors import BadRequestError, NotFoundError
+from ..errors import BadRequestError, NotFoundError, WeightsError
 from .files import fetched_by, find_file
 from .masks import Voice
 
@@ -138,6 +138,9 @@ def _offered(spec: ControlNetSpec, field: str, desk: _Desk) -> WeightFile | None
             file = desk.host.resolve_model(name, kinds=(KIND,))
         except NotFoundError:
             continue
+        except WeightsError as error:
+            desk.voice.fault(field, str(error))
+            return None
         return file if _fits(file, field, desk) else None
     folder = desk.host.folders.model_folder(KIND)
     family = next(family for family in families if family in spec.weights)
@@ -153,7 +156,7 @@ def _own(name: str, field: str, desk: _Desk) -> WeightFile | None:
     """Find the user's own ControlNet by the name of its file or folder."""
     try:
         file = desk.host.resolve_model(name, kinds=(KIND,))
-    except BadRequestError as error:
+    except (BadRequestError, WeightsError) as error:
         desk.voice.fault(field, str(error))
         return None
     except NotFoundError:

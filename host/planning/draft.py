@@ -8,10 +8,12 @@ from ..contracts.models import WeightFile
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import ModelOffer
-from ..errors import Fault, NotFoundError
+from ..errors import BadRequestError, Fault, NotFoundError, WeightsError
 from .masks import Voice
 
-__all__ = ["Draft"]
+__all__ = ["REFUSED", "Draft"]
+
+REFUSED = (BadRequestError, NotFoundError, WeightsError)  # of weights: not to be read, not there, broken
 
 
 @dataclass(slots=True)

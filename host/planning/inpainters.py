@@ -11,9 +11,9 @@ from ..contracts.plan import Node
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest, NodeRequest
 from ..contracts.specs import ModelOffer
-from ..errors import BadRequestError, NotFoundError, WeightsError
 from ..geometry import round_up
 from .defaults import offer_of, size_px
+from .draft import REFUSED
 from .fillers import SEES_MASKS
 from .masks import Voice
 
@@ -38,7 +38,7 @@ def inpainter(
         return None, asked
     try:
         found = host.resolve_model(request.inpainter, kinds=("diffusers", "checkpoint"))
-    except (BadRequestError, NotFoundError) as error:
+    except REFUSED as error:
         voice.fault("inpainter", str(error))
         return None, asked
     called = f"'{found.name or found.path}'"
@@ -100,7 +100,7 @@ def _first(names: tuple[str, ...], channels: int, like: WeightFile, host: HostVi
     for name in names:
         try:
             found = host.resolve_model(name, kinds=("checkpoint", "diffusers"))
-        except (BadRequestError, NotFoundError, WeightsError):  # not here, or not to be used
+        except REFUSED:  # not here, or not to be used
             continue
         if found.family == like.family and found.in_channels == channels:
             return found

@@ -9,8 +9,7 @@ from ..contracts.models import Family, Precision, WeightFile
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
 from ..contracts.specs import VaeSpec
-from ..errors import BadRequestError, Fault, InvalidRequestError, NotFoundError
-from .draft import Draft
+from .draft import REFUSED, Draft
 from .fillers import SEES_MASKS
 
 __all__ = ["check_base", "find_base", "pick_precision", "pick_schedulers", "pick_vae"]
@@ -28,16 +27,11 @@ STEPPED_BY_WINDOW = ("ddim", "eds")
 
 
 def find_base(name: str, request: InvocationRequest, host: HostView) -> WeightFile:
-    """Find the base model; a stored `model` is a file by now.
-
-    Raises NotFoundError for an unknown one, InvalidRequestError for one that may not be read.
-    """
+    """Find the base model; a stored `model` is a file by now. Raises what `Library.resolve` does."""
     typed = request.model_type in ("checkpoint", "diffusers")
-    kinds = (str(request.model_type),) if typed else ("diffusers", "checkpoint")
-    try:
-        return host.resolve_model(name, kinds=kinds)
-    except BadRequestError as error:
-        raise InvalidRequestError([Fault(field="model", message=str(error))]) from error
+    return host.resolve_model(
+        name, kinds=(str(request.model_type),) if typed else ("diffusers", "checkpoint")
+    )
 
 
 def check_base(draft: Draft) -> None:
@@ -79,7 +73,7 @@ def pick_vae(draft: Draft) -> tuple[WeightFile | None, str | None]:
         return None, None
     try:
         found = draft.host.resolve_vae(word)
-    except (NotFoundError, BadRequestError) as error:
+    except REFUSED as error:
         draft.fault("vae", str(error))
         return None, None
     spec = _vae_spec(draft.host, word)

@@ -9,9 +9,9 @@ from ..contracts.plan import Node
 from ..contracts.protocols import HostView
 from ..contracts.refining import Refining
 from ..contracts.request import InvocationRequest
-from ..errors import BadRequestError, NotFoundError
 from ..geometry import round_up, window_count
 from .defaults import offer_of, size_px
+from .draft import REFUSED
 from .enlarging import MAX_WINDOWS
 from .masks import Voice
 
@@ -132,7 +132,7 @@ def finisher(request: InvocationRequest, host: HostView, drawn: Drawn, voice: Vo
         return finish
     try:
         found = host.resolve_model(request.refiner, kinds=("diffusers", "checkpoint"))
-    except (BadRequestError, NotFoundError) as error:
+    except REFUSED as error:
         voice.fault("refiner", str(error))
         return finish
     if found.in_channels != CHANNELS:

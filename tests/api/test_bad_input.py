@@ -18,6 +18,7 @@ from stretto.host.errors import StrettoError
 from stretto.host.settings import Settings
 
 HUGE = 10**400
+PICTURE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 NUMBERS = [
     "",
     " ",
@@ -199,7 +200,7 @@ def test_faults_of_values_and_of_their_meaning_come_in_one_answer(still):
 
 def test_what_stands_on_a_faulty_value_is_not_blamed(still):
     answer = still.client.post("/api/invoke", {"image": "nowhere.png", "scheduler": "edas"})
-    assert [detail.split(":")[0] for detail in answer.details] == ["image"]  # and not the missing prompt
+    assert [detail.split(":")[0] for detail in answer.details] == ["image", "scheduler"]  # not the prompt
     answer = still.client.post("/api/invoke", {"model": "nobody", "prompt": "x", "width": 0})
     assert [detail.split(":")[0] for detail in answer.details] == ["width", "model"]
 
@@ -277,3 +278,59 @@ def test_names_in_paths(still):
                 if answer.status not in (400, 404):
                     said.append((method, part, word[:9], answer.status, answer.body[:300]))
     assert said == []
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"model": "cut.safetensors"}, "model"),
+        ({"lora": "cut"}, "lora[0].model"),
+        ({"vae": "cut"}, "vae"),
+        ({"refiner": "cut.safetensors"}, "refiner"),
+        ({"inpainter": "cut.safetensors", "image": PICTURE, "mask": PICTURE}, "inpainter"),
+        ({"controlnet": "cut", "image": PICTURE}, "controlnet"),
+    ],
+)
+def test_a_broken_file_is_a_fault_of_its_field_among_others(still, given, field):
+    for folder in ("checkpoint", "lora", "vae", "controlnet"):
+        file = still.host.folders.model_folder(folder) / "cut.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    try:
+        answer = still.client.post("/api/invoke", {"prompt": "x", "scheduler": "edas", **given})
+    finally:
+        for folder in ("checkpoint", "lora", "vae", "controlnet"):
+            (still.host.folders.model_folder(folder) / "cut.safetensors").unlink()
+    assert answer.status == 400
+    assert sorted(detail.split(":")[0] for detail in answer.details) == sorted((field, "scheduler"))
+    assert "cut.safetensors is not a whole safetensors file" in str(answer.details)
+
+
+def test_an_unknown_model_and_a_lost_image_hide_no_other_name(still):
+    body = {
+        "prompt": "x",
+        "model": "strater",
+        "scheduler": "edas",
+        "vae": "v",
+        "lora": "nope",
+        "width": "abc",
+    }
+    for more in ({}, {"image": "nope.png"}):
+        answer = still.client.post("/api/invoke", {**body, **more})
+        assert answer.status == 400
+        named = {detail.split(":")[0] for detail in answer.details}
+        assert named == {"model", "scheduler", "vae", "lora[0].model", "width", *more}
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"controlnet": [{"controlnet": "canny", "scale": -3}]}, "controlnet[0].scale"),
+        ({"controlnet": {"controlnet": "canny", "scale": -3}}, "controlnet.scale"),
+        ({"controlnets": [{"controlnet": "canny", "scale": -3}]}, "controlnets[0].scale"),
+        ({"nodes": [{"controlnet": [{"controlnet": "canny", "end": 3}]}]}, "nodes[0].controlnet[0].end"),
+    ],
+)
+def test_a_controlnet_is_called_as_it_was_sent(still, given, field):
+    answer = still.client.post("/api/invoke", {"prompt": "x", **given})
+    assert (answer.status, answer.details[0].split(":")[0]) == (400, field)

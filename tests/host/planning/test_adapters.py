@@ -13,7 +13,6 @@ from stretto.host.catalog.library import Library
 from stretto.host.contracts.models import Family, Role, WeightKind
 from stretto.host.contracts.plan import Plan
 from stretto.host.contracts.request import Adapter, InvocationRequest
-from stretto.host.errors import WeightsError
 from stretto.host.planning.adapters import resolve_patches
 from stretto.host.settings import Folders
 
@@ -104,8 +103,9 @@ def test_a_model_of_unknown_family_is_left_to_the_patcher(host: Any) -> None:
 
 
 def test_a_broken_file_is_named(host: Any) -> None:
-    with pytest.raises(WeightsError, match=r"cut\.safetensors"):
-        resolved(host, lora=["cut"])
+    patches, faults = resolved(host, lora=["cut"])
+    assert patches == ()
+    assert "cut.safetensors is not a whole safetensors file" in str(faults)
 
 
 def test_base_and_inpainter_are_changed_and_the_refiner_is_not(host: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stretto.host import InvocationRequest, Plan, Precision, UpscaleStage
 from stretto.host.contracts.images import ImageRef
+from stretto.host.contracts.request import Adapter
 from stretto.host.errors import InvalidRequestError, NotFoundError
 from stretto.host.planning.build import CorePlanning, build_plan, draw_seed
 from stretto.host.settings import Settings
@@ -331,9 +332,12 @@ def test_every_fault_comes_at_once(view: Any) -> None:
     assert list(found) == ["prompt", "scheduler", "multi_scheduler", "vae", "upscale[0]", "upscale[2]"]
 
 
-def test_an_unknown_model_stands_alone(view: Any) -> None:
+def test_an_unknown_model_is_not_found_and_a_fault_among_others(view: Any) -> None:
     with pytest.raises(NotFoundError, match="did you mean 'starter'"):
-        plan_of(view, model="startr", scheduler="x", prompt="")
+        plan_of(view, model="startr")
+    with pytest.raises(InvalidRequestError) as caught:
+        plan_of(view, model="startr", scheduler="x", vae="y", lora=(Adapter(model="z"),))
+    assert [fault.field for fault in caught.value.faults] == ["model", "scheduler", "vae", "lora[0].model"]
 
 
 def test_the_plugin_object_plans(view: Any) -> None:
