@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +17,9 @@ from types import MappingProxyType
 
 from ..errors import PluginError
 from .breakage import HEAVY, api_fault, import_fault
+from .calls import importing
 from .culprit import reason
+from .imports import imported_entry, imported_file, or_as_before
 from .switches import Switches
 
 __all__ = ["BUILT_INS", "GROUP", "Candidate", "Found", "discover", "named", "reason"]
@@ -152,20 +152,26 @@ def _loaded(candidate: Candidate, slow_import_s: float, kept: Found | None = Non
         if found.rank == 1:  # Python imports a package once
             said = f"version {found.version} is installed, and {kept.version} stays until the server is started anew"
             return replace(kept, note=said)
-    before, begun = _heavy(), time.perf_counter()
+    before, begun, version = _heavy(), time.perf_counter(), found.version
     try:
-        plugin = candidate.load()
+        with or_as_before(GROUP):  # so that it is read anew once it is mended
+            with importing(found.name):
+                plugin = candidate.load()
+            seconds = time.perf_counter() - begun
+            version = version or str(getattr(plugin, "__version__", ""))
+            _check_api(plugin)
     except PluginError as error:  # its own words
-        return replace(found, error=str(error))
+        return replace(found, version=version, error=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's module may do anything when it is imported
         return replace(found, error=import_fault(error, candidate.package, candidate.source()))
-    seconds = time.perf_counter() - begun
-    version = found.version or str(getattr(plugin, "__version__", ""))
-    fault = api_fault(plugin)
-    if fault is not None:
-        return replace(found, version=version, error=fault)
     slow = seconds if found.rank < BUILT_IN_RANK and seconds > slow_import_s else None
     return replace(found, plugin=plugin, version=version, note=_note(slow, slow_import_s, _heavy() - before))
+
+
+def _check_api(plugin: object) -> None:
+    fault = api_fault(plugin)
+    if fault is not None:
+        raise PluginError(fault)
 
 
 def _heavy() -> set[str]:
@@ -201,7 +207,7 @@ def _installed() -> Iterator[Candidate]:
         found = Found(
             name=entry.name, origin=package, version=version, rank=1, place=entry.value, stamp=version
         )
-        yield Candidate(found, partial(_loaded_entry, entry), named, partial(_source_of, entry))
+        yield Candidate(found, partial(imported_entry, entry, version), named, partial(_source_of, entry))
 
 
 def _source_of(entry: importlib.metadata.EntryPoint) -> Path | None:
@@ -211,36 +217,12 @@ def _source_of(entry: importlib.metadata.EntryPoint) -> Path | None:
     return next((Path(str(file.locate())) for file in files if str(file) in ends), None)
 
 
-def _loaded_entry(entry: importlib.metadata.EntryPoint) -> object:
-    """Import what an entry point names: a module, an object, or a class to make one of."""
-    loaded = entry.load()
-    return loaded() if inspect.isclass(loaded) else loaded
-
-
 def _files(paths: Iterable[Path]) -> Iterator[Candidate]:
     for path in paths:
         found = Found(name=path.stem, origin=f"file {path}", version="", rank=0, place=str(path))
         yield Candidate(
-            replace(found, stamp=_stamp(path)), partial(_imported_file, path), source=partial(Path, path)
+            replace(found, stamp=_stamp(path)), partial(imported_file, path), source=partial(Path, path)
         )
-
-
-def _imported_file(path: Path) -> object:
-    name = f"stretto_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(name)
-    sys.modules[name] = module  # dataclasses and pickle look their module up here
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        if before is not None:
-            sys.modules[name] = before  # a board at work has it
-        raise
-    return module
 
 
 def _stamp(path: Path) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -63,14 +63,14 @@ class Fittings:
 
     def close(self) -> None:
         """Tell the plugins that the host stops, and end those that are isolated; idempotent."""
-        self.retire(())
+        if self.board is not None:
+            self.board.retire(())
+        self.end()
         if self.board is not None:
             self.board.close()
 
-    def retire(self, staying: Collection[str]) -> None:
-        """Let go of what other fittings have not, of which some plugins are `staying`; calls that have begun end."""
-        if self.board is not None:
-            self.board.retire(staying)
+    def end(self) -> None:
+        """End the plugins that are isolated, ten seconds after requests that they are planning at the latest."""
         with self._left:
             self._left.wait_for(lambda: not self._users, PATIENCE_S)
         self.apart.close()

@@ -107,6 +107,7 @@ class Host:
             host._closers.callback(host._builds.close)
             host._dispatcher = Dispatcher(host._outside(store, host._builds))
             host._reloading = Reloading(host, plugins_file)
+            host._closers.callback(host._reloading.close)
         return host
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
 """Other plugins for a host that runs: a new board is opened beside the one at work, and takes over once it is whole.
 
 Whatever is wrong with the new one, the host goes on with what it has. Jobs that wait keep their plans, and are run
-by another worker.
+by another worker. What the old one had is ended when nobody uses it any more, which nobody but the change itself waits for.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StrettoError
 from ..plugboard.alterations import Alteration, altered, sole_writer, write_text
+from ..plugboard.discover import GROUP
 from ..plugboard.guard import OFF_NAME
+from ..plugboard.imports import or_as_before
 from ..plugboard.switches import Switches, file_in_force, read_switches
 from .fittings import Fittings, fit_out
 
@@ -48,6 +50,7 @@ class Reloading:
         self._lock = threading.RLock()
         self._busy = threading.local()
         self._seen = self._stamp()
+        self._ending: list[threading.Thread] = []
 
     def look(self) -> None:
         """Take up what was changed since the last time; what cannot be is logged, and the plugins stay as they are."""
@@ -59,9 +62,14 @@ class Reloading:
                 return
             self._seen = stamp  # whatever comes of it, it is tried once
             try:
-                self._go_to(self._switches())
+                before = self._go_to(self._switches())
             except StrettoError as error:
                 logger.error("the plugins were changed, and stay as they are, for %s", error)  # noqa: TRY400  # says it all
+                return
+            self._ending = [thread for thread in self._ending if thread.is_alive()]
+            thread = threading.Thread(target=before.end, name="plugins-that-go")
+            thread.start()  # whoever looked has asked for something else
+            self._ending.append(thread)
 
     def change(
         self,
@@ -84,7 +92,15 @@ class Reloading:
                     write_text(switches, text)
                 self._seen = (self._stamp()[0], *began[1:])
 
-            self._go_to(switches, check, keep)
+            old = self._go_to(switches, check, keep)
+        old.end()  # others may look, plan and change meanwhile
+
+    def close(self) -> None:
+        """Wait until all that was taken over from is ended; idempotent."""
+        with self._lock:
+            ending, self._ending = self._ending, []
+        for thread in ending:
+            thread.join()
 
     def _switches(self) -> Switches:
         return read_switches(self._named, self._host.folders.root)
@@ -94,39 +110,43 @@ class Reloading:
         switches: Switches,
         check: Check = lambda _board: None,
         keep: Callable[[], object] = lambda: None,
-    ) -> None:
-        host, old = self._host, self._host.board
+    ) -> Fittings:
+        """Have a new board take over, and give what it took over from, which is still to be ended."""
+        host, before, new = self._host, self._host.fittings, Fittings(switches)
+        old = host.board
         importlib.invalidate_caches()  # packages may have come
-        new = Fittings(switches)
         self._busy.here = True
         try:
-            with host.trying(new):
+            with or_as_before(GROUP), host.trying(new):
                 fit_out(host, new, old)
-            self._start(new, old, check, keep)
+                staying = self._started(new, old, check, keep)
+            host.fit(new)
+            old.retire(staying)
         except BaseException:
             host.guarding.use(host.fittings.switches)  # its limits, again
             raise
         finally:
             self._busy.here = False
+        logger.info("the plugins are as %s says now", switches.source)
+        return before
 
-    def _start(self, new: Fittings, old: Board, check: Check, keep: Callable[[], object]) -> None:
-        host, board, fitted = self._host, new.board, self._host.fittings
-        if board is None:
-            return
+    def _started(
+        self, new: Fittings, old: Board, check: Check, keep: Callable[[], object]
+    ) -> Collection[str]:
+        """Start what is new on a board, which is kept then, and name the plugins that stay."""
+        board = self._host.board
         staying = old.staying(board)
         try:
-            with host.trying(new):
+            check(board)
+            if old.started:
+                board.start(staying)
                 check(board)
-                if old.started:
-                    board.start(staying)
-                    check(board)
             keep()
         except BaseException:
-            new.retire(staying)
+            board.retire(staying)
+            new.end()
             raise
-        host.fit(new)
-        fitted.retire(staying)
-        logger.info("the plugins are as %s says now", new.switches.source)
+        return staying
 
     def _stamp(self) -> tuple[object, ...]:
         """Give what tells whether anything was changed."""

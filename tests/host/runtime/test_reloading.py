@@ -238,6 +238,62 @@ def test_plugins_that_go_wait_for_requests_that_are_being_planned(host: Host) ->
     assert ended == ["isolated plugins"]
 
 
+def test_others_look_plan_and_change_while_plugins_that_go_are_waited_for(place: Place, host: Host) -> None:
+    first, ended = host.fittings, []
+    first.apart.callback(lambda: ended.append("first"))
+    with first.used():
+        changing = threading.Thread(target=host.reloading.change, args=(Alteration(disable=["ann"]),))
+        changing.start()
+        while host.fittings is first:
+            time.sleep(0.01)
+        begun = time.monotonic()
+        assert statuses(host) == {"ann": "off", "bob": "on"}
+        host.reloading.change(Alteration(disable=["bob"]))
+        place.write('disable = ["bob"]')
+        assert statuses(host) == {"ann": "on", "bob": "off"}  # who looks waits for nobody
+        assert time.monotonic() - begun < 5
+        assert (changing.is_alive(), ended) == (True, [])
+    changing.join()
+    assert ended == ["first"]
+    assert 'disable = ["bob"]' in place.file.read_text()
+
+
+def test_what_goes_when_somebody_looks_is_ended_before_the_host(place: Place, host: Host) -> None:
+    first, ended, freed = host.fittings, [], threading.Event()
+    first.apart.callback(lambda: ended.append("first"))
+
+    def plan() -> None:
+        with first.used():
+            freed.wait(10)
+
+    planning = threading.Thread(target=plan)
+    planning.start()
+    place.write('disable = ["ann"]')
+    assert statuses(host) == {"ann": "off", "bob": "on"}
+    assert ended == []
+    freed.set()
+    host.close()
+    assert ended == ["first"]
+    planning.join()
+
+
+def test_a_change_that_is_refused_leaves_no_module_and_what_is_mended_is_read_anew(
+    place: Place, host: Host
+) -> None:
+    place.plug("carol", TOLD.replace("{name}", "bob"))
+    place.write('disable = ["carol"]', paths=("ann", "bob", "carol"))
+    host.look()
+    place.plug("ann", TOLD.replace('"one"', '"two"'))  # to be had with the next change that is not refused
+    before = dict(sys.modules)
+    with pytest.raises(PluginClashError):
+        host.reloading.change(Alteration(enable=["carol"]))
+    assert {name: module for name, module in sys.modules.items() if before.get(name) is not module} == {}
+    assert before.keys() == sys.modules.keys()
+    place.plug("carol", TOLD)
+    host.reloading.change(Alteration(enable=["carol"]))
+    assert {"ann-two", "carol-one"} <= host.offers("schedulers").keys()
+
+
 def test_limits_are_as_they_were_after_a_change_that_was_refused(place: Place, host: Host) -> None:
     place.plug("carol", TOLD.replace("{name}", "bob"))
     limits = host.guarding.calls.watch.limits
