@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from stretto.host.errors import NotFoundError
-
 from ..access import users_may
 from ..history import HISTORY_COLUMNS, history
 from ..include import Relation, include_of
 from ..listing import Listing, listing_of
 from ..routing import Call, JsonReply, Reply, Route
+from .invocations import absent
 
 __all__ = ["ROUTES"]
 
@@ -32,7 +31,7 @@ def show_history(call: Call) -> Reply:
     listing.where = f" AND uuid = {listing.bind(uuid)}"
     text, count = history(call.services.store.records, listing, call.user.scope)
     if count == 0:
-        raise NotFoundError(f"No {ENTITY} found with id={uuid}, user_id={call.user.id}")
+        raise absent(call, uuid, f"No {ENTITY} found with id={uuid}, user_id={call.user.id}")
     return JsonReply(text, count)
 
 

@@ -98,14 +98,20 @@ def show_invocation(call: Call) -> Reply:
 
 def found(call: Call, uuid: str) -> InvocationRow:
     """Give one of the caller's invocations; NotFoundError, or GoneError for who can read that it was deleted."""
-    records, scope = call.services.store.records, call.user.scope
     try:
-        return find(records, uuid, scope)
+        return find(call.services.store.records, uuid, call.user.scope)
     except NotFoundError as error:
-        # the contract's clients know 404 alone
-        if wants_problem(call.header("Accept") or "") and deleted(records, uuid, scope):
-            raise GoneError(f"The invocation {uuid} was deleted") from error
-        raise
+        raise absent(call, uuid, str(error)) from error
+
+
+def absent(call: Call, uuid: str, message: str) -> NotFoundError:
+    """Give what to say of an invocation that is not here: `message`, or that it was deleted, to who can read that."""
+    # the contract's clients know 404 alone
+    if wants_problem(call.header("Accept") or "") and deleted(
+        call.services.store.records, uuid, call.user.scope
+    ):
+        return GoneError(f"The invocation {uuid} was deleted")
+    return NotFoundError(message)
 
 
 def stop_invocation(call: Call) -> Reply:
@@ -149,7 +155,7 @@ def delete_invocation(call: Call) -> Reply:
     try:
         row = find(services.store.records, uuid, call.user.scope)
     except NotFoundError as error:
-        raise NotFoundError(f"No invocation with ID {uuid}") from error
+        raise absent(call, uuid, f"No invocation with ID {uuid}") from error
     if row.finished is None:
         services.host.stop(uuid)
     remove(services.store.records, uuid)

@@ -74,12 +74,26 @@ def test_a_promise_that_was_not_kept_is_kept_by_the_next_call(still):
     assert still.store.waiting() == 1
 
 
+PROBLEM = {"Accept": "application/problem+json"}
+ONE = [
+    (method, path) for method in ("GET", "DELETE") for path in ("/api/invocation", "/api/invocation-history")
+]
+
+
 def test_what_was_deleted_is_gone_for_who_reads_problems(still):
     uuid = invoke(still.client).data["uuid"]
     still.client.delete(f"/api/invocation/{uuid}")
-    path = f"/api/invocation/{uuid}"
-    assert still.client.get(path).status == 404
-    assert still.client.call("GET", path, headers={"Accept": "application/problem+json"}).status == 410
+    for method, path in ONE:
+        assert still.client.call(method, f"{path}/{uuid}").status == 404
+        assert still.client.call(method, f"{path}/{uuid}", headers=PROBLEM).status == 410
+
+
+def test_what_another_deleted_was_never_there(signed):
+    uuid = invoke(signed.ann).data["uuid"]
+    signed.ann.delete(f"/api/invocation/{uuid}")
+    for client, status in ((signed.bob, 404), (signed.ann, 410)):
+        for method, path in ONE:
+            assert client.call(method, f"{path}/{uuid}", headers=PROBLEM).status == status
 
 
 @pytest.mark.parametrize("given", ["", "x" * 256, "two words"])
