@@ -113,7 +113,10 @@ def read_form(body: Mapping[str, object], host: Host) -> dict[str, Any]:
     faults += [*_unknown_names(there, host.offers), *unfit]
     if isinstance(name := there.get("name"), str) and not _serves(name):
         faults.append(
-            Fault(field="name", message=f"{shown(name)} serves for no address; leave out / and controls")
+            Fault(
+                field="name",
+                message=f"{shown(name)} serves for no address; leave out / and controls, . and ..",
+            )
         )
     refuse(ModelForm, faults)
     assert form is not None  # noqa: S101  # `refuse` raised otherwise
@@ -139,7 +142,8 @@ def _adapter(item: object) -> object:
 
 
 def _serves(name: str) -> bool:
-    return bool(name.strip()) and name.isprintable() and "/" not in name
+    # clients take `.` and `..` out of a path before they ask for it (RFC 3986, 5.2.4)
+    return bool(name.strip()) and name.isprintable() and "/" not in name and name.strip() not in (".", "..")
 
 
 def _unknown_names(there: Mapping[str, object], offers: Callable[[str], Mapping[str, Any]]) -> list[Fault]:

@@ -162,6 +162,7 @@ REFUSED = [
     ("POST", "", {"checkpoint": "x.ckpt"}, 400, "Missing required parameter 'name'"),
     ("POST", "", {"name": "SDXL", "checkpoint": "x.ckpt"}, 409, "A model named SDXL exists already"),
     ("POST", "", {"name": "a/b", "checkpoint": "x"}, 400, 'name: "a/b" serves for no address'),
+    *[("POST", "", {"name": name, "checkpoint": "x"}, 400, "name: ") for name in (".", "..", " .. ")],
     ("POST", "", {"name": " ", "checkpoint": "x"}, 400, "name: "),
     ("POST", "", {"name": "x", "checkpoint": "x", "size": 3}, 400, "size: 3 is not a whole number from 8"),
     ("POST", "", {"name": "x", "checkpoint": "x", "lora": [{"weight": 1}]}, 400, "lora[0].model: is missing"),
