@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from stretto.host.errors import BadRequestError
+from stretto.host.errors import BadRequestError, Fault, InvalidRequestError
 
 from ..access import users_may
 from ..engine_builds import find_build, row_now
@@ -17,12 +17,14 @@ __all__ = ["ROUTES"]
 
 LAST = "Last-Event-ID"
 MAX_DIGITS = 18
+MEANT = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 def watch_invocation(call: Call) -> Reply:
     """Give an invocation's events as they come, until it is over; after `Last-Event-ID`, with `previews=true` all."""
     services, uuid = call.services, call.names["uuid"]
     after = _number(call.header(LAST) or "0")
+    previews = _previews(call.params.get("previews", [""])[-1])
     build = find_build(services.host, uuid, call.user.scope)
     if build is not None:
         limit = services.host.settings.max_event_streams
@@ -31,10 +33,16 @@ def watch_invocation(call: Call) -> Reply:
     stream = services.streams.open(
         found(call, uuid),
         after,
-        previews=call.params.get("previews", [""])[-1].lower() in ("true", "1"),
+        previews=previews,
         limit=services.host.settings.max_event_streams,
     )
     return StreamReply(stream, EVENTS_TYPE)
+
+
+def _previews(text: str) -> bool:
+    if text.lower() in MEANT:
+        return MEANT[text.lower()]
+    raise InvalidRequestError([Fault(field="previews", message=f"{shown(text)} is not true or false")])
 
 
 def _number(text: str) -> int:

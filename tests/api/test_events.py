@@ -173,3 +173,12 @@ def test_one_sees_ones_own(signed):
     uuid = signed.ann.post("/api/invoke", QUICK).data["uuid"]
     assert signed.bob.get(path_of(uuid)).status == 404
     assert signed.still.client.get(path_of(uuid)).status == 401
+
+
+def test_previews_are_true_or_false(still):
+    path = path_of(queued(still))
+    for value in ("maybe", "2", "yes"):
+        answer = still.client.get(f"{path}?previews={value}")
+        assert (answer.status, len(answer.details)) == (400, 1)
+        assert answer.details[0].startswith("previews: ")
+        assert answer.details[0].endswith(" is not true or false")
