@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -19,9 +20,9 @@ import pluggy
 from ..errors import PluginError, StrettoError
 from .culprit import accused, is_innocent, nearest, reason, roots_of
 from .ledger import Ledger
-from .watch import Mark, Watch
+from .watch import DESK, Mark, Watch
 
-__all__ = ["AT_WORK", "Calls", "Place"]
+__all__ = ["AT_WORK", "Calls", "Place", "importing"]
 
 AT_WORK = 255  # bytes that say who is at work in what
 _NOTHING = object()  # what a wrapper was given where there was an exception
@@ -41,6 +42,20 @@ class Place:
         self.drawing = drawing or hook == "run_step"  # takes as long as it takes
         self.named = bool(doing) or hook in _ANSWERING  # errors come out as PluginErrors
         self.at_work = f"{plugin}\n{hook}\n{self.doing}".encode()[:AT_WORK]
+
+
+@contextmanager
+def importing(plugin: str) -> Iterator[None]:
+    """Have a process that watches this one know whose code it was in, should it end meanwhile."""
+    desk = DESK.get()
+    if desk is None:
+        yield
+        return
+    before, desk.value = desk.value, Place(plugin, "import").at_work
+    try:
+        yield
+    finally:
+        desk.value = before
 
 
 class Calls:

@@ -13,6 +13,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ from .ledger import Ledger
 if TYPE_CHECKING:
     from .calls import Place
 
-__all__ = ["Limits", "Mark", "Watch"]
+__all__ = ["DESK", "Limits", "Mark", "Watch"]
+
+# Of a process that another one watches, before it opens its host: has a `value`, bytes that the other one may read.
+DESK: ContextVar[Any] = ContextVar("DESK", default=None)
 
 Mark = tuple[int, float, "Place", int, bytes]  # number, begun, place, thread, who was at work before
 _FRAMES = 12  # of a stack, the innermost ones
@@ -50,7 +54,7 @@ class Watch:
         self._said: list[str] = []
         self._stop = threading.Event()
         self.limits = Limits()
-        self.desk: Any = None  # has a `value`: bytes that another process may read
+        self.desk: Any = DESK.get()
         self.tell: Callable[[Spent], None] = lambda spent: ledger.overran(spent.plugin, spent.hook)
         self.chores: list[Callable[[], None]] = []
 

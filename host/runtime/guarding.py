@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ..contracts.costs import Measured, Spent
 from ..contracts.events import Event
@@ -82,9 +82,8 @@ class Guarding:
         self._dropped = dropped
         self.calls.ledger.heard = self._guard.note
 
-    def serve(self, desk: Any, tell: Callable[[Event], None]) -> None:
-        """Work for another process, which counts: it reads from `desk` who is at work, and hears of overruns at once."""
-        self.calls.watch.desk = desk
+    def serve(self, tell: Callable[[Event], None]) -> None:
+        """Work for another process, which counts, and hears of overruns at once."""
         self.calls.watch.tell = lambda spent: tell(Measured(job="", plugins=(spent,)))
 
     def own(self, job: str) -> None:

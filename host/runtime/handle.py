@@ -59,8 +59,11 @@ class WorkerHandle:
 
     @property
     def crashed(self) -> bool:
-        """Say that the process ended by itself: nobody killed it, as a full machine or a person would."""
-        return self._process.exitcode not in (None, 0, -int(signal.SIGKILL), -int(signal.SIGTERM))
+        """Say that the process ended by itself: nobody killed it, as a full machine or a person would.
+
+        One that ends well in the middle of a job was ended by what ran in it.
+        """
+        return self._process.exitcode not in (None, -int(signal.SIGKILL), -int(signal.SIGTERM))
 
     def waitables(self) -> list[Any]:
         """Give what `multiprocessing.connection.wait` wakes on: a message, or the end."""

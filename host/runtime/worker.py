@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.costs import Measured
 from ..contracts.events import Failed, Planned, StepFinished
 from ..errors import StrettoError
+from ..plugboard.watch import DESK
 from .messages import Beat, Boot, Cancel, Done, Down, LastWords, Quit, Ready, Run, Up
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ def _serve(line: _Line, boot: Boot, desk: Any) -> None:
     from .host import Host
     from .machine import Machine
 
+    DESK.set(desk)
     opened = Host.open(boot.folders, boot.settings, switches=boot.switches)
     # Plugins observe in the parent; what is published here between jobs is nobody's.
     with opened as host, host.heard_by(lambda _event: None), Machine.open(host) as machine:
-        host.guarding.serve(desk, line.send)
+        host.guarding.serve(line.send)
         line.send(Ready(device=machine.device))
         while True:
             match line.next():

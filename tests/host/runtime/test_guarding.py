@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -274,3 +275,71 @@ def test_a_plugin_that_ends_the_worker_is_named(ring: Any, run: Any) -> None:
     assert "(last: exit code 9, in run_step of the plugin 'wild')" in kept.error
     crashes = [one for event in heard[before:] if isinstance(event, Measured) for one in event.plugins]
     assert [(one.plugin, one.hook, one.failures) for one in crashes] == [("wild", "run_step", 1)] * 2
+
+
+# A plugin may take down a worker before that has begun with a job.
+KILLS = {
+    "import": """
+import multiprocessing
+import os
+
+from stretto.host import LoaderSpec, hookimpl
+
+if multiprocessing.current_process().name == "stretto-worker":
+    os._exit(3)
+
+
+@hookimpl
+def observe(event):
+    pass
+""",
+    "register_upscalers": """
+import ctypes
+import multiprocessing
+
+from stretto.host import hookimpl
+
+
+@hookimpl
+def register_upscalers():
+    if multiprocessing.current_process().name == "stretto-worker":
+        ctypes.string_at(0)
+    return []
+""",
+    "loader.build": """
+import os
+
+from stretto.host import LoaderSpec, hookimpl
+
+
+@hookimpl
+def register_loaders():
+    yield LoaderSpec(name="fatal", build=lambda: os._exit(0))
+""",
+}
+ENDS = {
+    "import": "exit code 3, in import of the plugin 'fatal'",
+    "register_upscalers": "ended by SIGSEGV, in register_upscalers of the plugin 'fatal'",
+    "loader.build": "exit code 0, in build of the loader 'fatal' of the plugin 'fatal'",
+}
+
+
+@pytest.mark.parametrize("hook", KILLS)
+def test_a_plugin_that_ends_a_worker_before_its_job_is_named_and_switched_off(
+    tmp_path: Any, store_of: Any, plan_of: Any, hook: str
+) -> None:
+    (tmp_path / "fatal.py").write_text(KILLS[hook])
+    file = tmp_path / "plugins.toml"
+    file.write_text('[host]\nautoload = false\npaths = ["fatal.py"]\nmax_failures = 1\n')
+    store = store_of()
+    with Host.open(Folders(tmp_path / "data"), Settings(), plugins_file=file, store=store) as host:
+        queue: Any = host._dispatcher
+        queue._out = replace(queue._out, attempts=1)  # as each costs the start of a worker
+        host.start()
+        kept = store.until(host.submit(plan_of("a cat")).uuid, timeout_s=120)
+        assert kept.status is JobStatus.ERROR
+        assert f"{ENDS[hook]})" in kept.error
+        assert host.guarding.switched_off == ("fatal",)
+    (row,) = (one for one in read_totals(tmp_path / "data", "fatal") if one.hook == hook)
+    assert row.failures == 1
+    assert ENDS[hook] in row.last
