@@ -88,8 +88,9 @@ def _answer(url: str, base: str) -> list[Any]:
             raw = _read(response, base)
         answer = json.loads(raw)
     except (UpstreamError, BadRequestError) as error:
+        said = str(error).removesuffix("; check the network")  # which is said below
         raise UpstreamError(
-            f"CivitAI at {base} does not help: {error}; check the network and the setting civitai_url"
+            f"CivitAI at {base} does not help: {said}; check the network and the setting civitai_url"
         ) from error
     except (ValueError, RecursionError) as error:
         raise UpstreamError(

@@ -60,4 +60,4 @@ def test_without_a_network_the_reason_is_said(still):
     answer = still.client.get("/api/civitai/checkpoint")
     assert answer.status == 502
     assert "http://127.0.0.1:1" in answer.details[0]
-    assert "civitai_url" in answer.details[0]
+    assert answer.details[0].endswith("); check the network and the setting civitai_url")
