@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -200,7 +199,9 @@ def test_what_it_forks_does_not_answer_for_it(rough: Rough) -> None:
     upscaler = _upscaler(plugin, "forks")
     for amount in 2, 3:
         assert upscaler.upscale(SMALL, amount).size == (16 * amount, 8 * amount)
-        assert psutil.Process(plugin.remote.pid).children() == []  # none that goes on as if it were the plugin
+        assert (
+            psutil.Process(plugin.remote.pid).children() == []
+        )  # none that goes on as if it were the plugin
     assert _works(plugin)
 
 
@@ -239,23 +240,6 @@ def test_what_is_no_message_ends_the_process(rough: Rough) -> None:
     plugin = rough()
     assert _said(plugin, "babbles") == "the plugin 'rough' sent what is no message: b'{not}'"
     assert _works(plugin)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "spawns",
-        pytest.param(
-            "escapes", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux has a warden")
-        ),
-    ],
-)
-def test_what_it_started_ends_with_it(rough: Rough, tmp_path: Path, name: str) -> None:
-    plugin = rough(time_limit_s=1.0, diary=str(tmp_path / "pid"))
-    assert "time_limit_s of 1 s" in _said(plugin, name)
-    children = [int(pid) for pid in (tmp_path / "pid").read_text().split()]
-    assert len(children) >= 1
-    _until_ended(*children)
 
 
 def _until_ended(*pids: int) -> None:
@@ -413,38 +397,3 @@ def test_a_call_waits_for_others_no_longer_than_its_limit(rough: Rough) -> None:
         "raise time_limit_s in [plugins.rough] if they need longer"
     )
     assert _works(plugin)
-
-
-ORPHAN = """
-import os, signal, sys
-from pathlib import Path
-from PIL import Image
-from stretto.host.isolation.isolation import Isolation
-from stretto.host.plugboard.switches import Switches
-from stretto.host.settings import Folders, Settings
-
-switches = Switches(tables={"rough": {"isolated": True, "diary": sys.argv[2]}})
-apart = Isolation(Folders(Path(sys.argv[1])), Settings, switches, version="0.1.0", usable_bytes=lambda: 2**31)
-plugin = apart.load(apart.environments()[0], "rough")
-upscaler = next(spec for spec in plugin.register_upscalers() if spec.name == sys.argv[3]).build("cpu")
-print(plugin.remote.pid, flush=True)
-upscaler.upscale(Image.new("L", (4, 4)), 1)
-"""
-
-
-@pytest.mark.parametrize("name", ["spawns", "escapes"] if sys.platform == "linux" else ["hangs"])
-def test_it_ends_with_a_host_that_is_killed_in_the_middle_of_a_call(
-    rough_root: Path, tmp_path: Path, name: str
-) -> None:
-    file = tmp_path / "diary.txt"
-    command = [sys.executable, "-c", ORPHAN, str(rough_root), str(file), name]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as host:
-        assert host.stdout is not None
-        pid = int(host.stdout.readline())
-        deadline = time.monotonic() + 20
-        while name != "hangs" and time.monotonic() < deadline and not (file.exists() and file.read_text()):
-            time.sleep(0.02)
-        children = [int(one) for one in file.read_text().split()] if name != "hangs" else []
-        assert all(map(_runs, (pid, *children)))
-        host.kill()
-    _until_ended(pid, *children)

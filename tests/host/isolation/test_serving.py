@@ -15,7 +15,8 @@ from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.stores import JobMemory
 
-from .conftest import ROUGH, Wheel, isolation
+from .conftest import Wheel, isolation
+from .rough import ROUGH
 
 WHEELS = Path(__file__).parents[3] / ".cache" / "wheels"
 PINS = {"one": "numpy==1.26.4", "two": "numpy==2.2.6"}
