@@ -132,7 +132,16 @@ const { values: given, positionals } = parseArgs({
     url: text("http://127.0.0.1:45555"), out: text("out"), user: text(""),
   },
 });
-const pairs = given.set.map((one) => [one.slice(0, one.indexOf("=")), JSON.parse(one.slice(one.indexOf("=") + 1))]);
+let pairs;
+try {
+  pairs = given.set.map((one) => {
+    const [, name, json] = /^([^=]+)=(.*)$/s.exec(one) ?? [];
+    return [name, JSON.parse(json)];
+  });
+} catch (error) {
+  console.error(`--set takes NAME=JSON, a text in quotes, such as 'scheduler="ddim"' (${error.message})`);
+  process.exit(2);
+}
 try {
   const server = new Stretto(given.url);
   if (given.user) await server.login(...given.user.split(":"));

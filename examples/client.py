@@ -125,7 +125,7 @@ def parsed(answer: requests.Response) -> Iterator[tuple[int, str, dict[str, Any]
 
 
 def main() -> None:
-    """Run the command; exit status 1 with the reason on stderr where something is refused or fails."""
+    """Run the command; exit status 1 with the reason on stderr where something is refused or fails, 2 for usage."""
     parser = argparse.ArgumentParser(description="Draw a picture on a Stretto server.")
     parser.add_argument("prompt")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="any parameter")
@@ -134,10 +134,13 @@ def main() -> None:
     parser.add_argument("--user", default="", metavar="NAME:PASSWORD")
     parser.add_argument("--poll", action="store_true", help="ask again and again instead of listening")
     given = parser.parse_args()
-    pairs = (text.split("=", 1) for text in given.set)
+    try:
+        pairs = {name: json.loads(value) for name, value in (text.split("=", 1) for text in given.set)}
+    except ValueError as error:
+        parser.exit(2, f"--set takes NAME=JSON, a text in quotes, such as 'scheduler=\"ddim\"' ({error})\n")
     try:
         server = Stretto(given.url, *given.user.split(":", 1))
-        name = server.invoke({"prompt": given.prompt, **{key: json.loads(value) for key, value in pairs}})
+        name = server.invoke({"prompt": given.prompt, **pairs})
         for line in server.polled(name) if given.poll else server.events(name):
             print(*line[:-1], line[-1].get("step"), line[-1].get("total"), file=sys.stderr)
         print(*server.fetch(name, given.out), sep="\n")

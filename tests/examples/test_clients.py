@@ -175,3 +175,11 @@ def test_without_a_server_the_reason_is_said(tmp_path: Path, command: list[str])
         code, out, err = ended(started(command, f"http://127.0.0.1:{closed.getsockname()[1]}", tmp_path))
     assert (code, out) == (1, [])
     assert err.strip()
+
+
+@pytest.mark.parametrize("given", ["width=foo", "width", "prompt=a cat"])
+@pytest.mark.parametrize("command", CLIENTS)
+def test_what_is_no_json_is_told_in_a_line(tmp_path: Path, command: list[str], given: str) -> None:
+    code, out, err = ended(started(command, "http://127.0.0.1:9", tmp_path, "--set", given))
+    assert (code, out, len(err.splitlines())) == (2, [], 1), err
+    assert "NAME=JSON" in err
