@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +26,7 @@ from .kept_parameters import read_kept
 if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
 
-__all__ = ["CONFIG", "KEPT", "ModelForm", "read_form"]
+__all__ = ["CONFIG", "FRACTIONS", "KEPT", "ModelForm", "read_form"]
 
 Name = Annotated[str, MaxLen(255)]
 File = Annotated[str, MaxLen(4096)]
@@ -47,6 +48,11 @@ CONFIG = {
     "refiner_negative_aesthetic_score": "refiner_negative_aesthetic_score",
     "acceleration": "acceleration",
 }
+# those that an invocation has as fractions; kept as they were sent, 5 or 5.0
+FRACTIONS = (
+    "guidance_scale", "refiner_start", "refiner_strength", "refiner_guidance_scale", "refiner_aesthetic_score",
+    "refiner_negative_aesthetic_score",
+)  # fmt: skip
 # what a model's configuration holds: those, and parameters of plugins
 KEPT = (*CONFIG, "plugins")
 LISTS = ("lora", "lycoris", "inversion")
@@ -120,7 +126,9 @@ def read_form(body: Mapping[str, object], host: Host) -> dict[str, Any]:
         )
     refuse(ModelForm, faults)
     assert form is not None  # noqa: S101  # `refuse` raised otherwise
-    given = {name: None if value is None else getattr(form, name) for name, value in there.items()}
+    given = {
+        name: None if value is None else _as_sent(value, getattr(form, name)) for name, value in there.items()
+    }
     return {**given, "plugins": plugins or None} if "plugins" in there else given
 
 
@@ -131,6 +139,17 @@ def _normal(name: str, value: object) -> object:
         items = value if isinstance(value, list) else [value]
         return [_adapter(item) for item in items]
     return value
+
+
+def _as_sent(sent: object, read: Any) -> Any:
+    """Keep a whole number whole (5, or "5") that was read as a fraction, since it is shown as it was sent."""
+    if (
+        isinstance(read, float)
+        and not isinstance(sent, float)
+        and re.fullmatch(r"[+-]?\d+", str(sent).strip())
+    ):
+        return int(read)
+    return read
 
 
 def _adapter(item: object) -> object:

@@ -13,7 +13,7 @@ from stretto.host.errors import NotFoundError, StrettoError, did_you_mean
 
 from .aliases import read_aliases
 from .kept_parameters import Kept
-from .model_form import CONFIG
+from .model_form import CONFIG, FRACTIONS
 from .models import StoredModel, find_model, model_names
 from .plugin_parameters import plan_with_parameters
 
@@ -132,7 +132,10 @@ def defaults_of(model: StoredModel) -> dict[str, Any]:
         "inversion": _adapters(parts.inversion),
     }
     # of two words for one parameter the newer one, which stands later in CONFIG, wins
-    found |= {CONFIG[key]: parts.config[key] for key in CONFIG if key in parts.config}
+    for key, name in CONFIG.items():
+        if key in parts.config:
+            value = parts.config[key]
+            found[name] = float(value) if name in FRACTIONS else value
     return {key: value for key, value in found.items() if value not in (None, ())}
 
 

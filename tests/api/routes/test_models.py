@@ -134,6 +134,18 @@ CHANGES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("sent", "text"), [("5", "5"), ("5.0", "5.0"), ('"5"', "5"), ("5.5", "5.5"), ("0", "0")]
+)
+def test_a_configurations_number_is_shown_as_it_was_sent(still, sent, text):
+    body = f'{{"name": "n", "checkpoint": "starter", "size": 64, "guidance_scale": {sent}, "refiner_strength": 1}}'
+    assert still.client.post(PATH, body.encode()).status == 200
+    shown = still.client.get(f"{PATH}/n?include=config").body.decode().replace(" ", "")
+    assert f'"configuration_key":"guidance_scale","configuration_value":{text},' in shown
+    plan = still.client.post("/api/plan", {**QUICK, "model": "n"}).body.decode().replace(" ", "")
+    assert f'"guidance_scale":{float(text)}' in plan
+
+
 def test_a_change_touches_only_what_it_names(still):
     for body, differences in CHANGES:
         still.client.post(PATH, FULL)
