@@ -11,7 +11,6 @@ import torch
 from ..contracts.protocols import LoadedModel
 from ..errors import UnsupportedError, WeightsError
 from .convolution import read_in_place
-from .lean import make_lean
 
 __all__ = ["CELL_PX", "Shapes", "check_draws", "home_of", "is_sdxl", "settle", "shapes", "size_bytes"]
 
@@ -74,6 +73,8 @@ def settle(model: LoadedModel) -> LoadedModel:
 
     SDXL's own VAE overflows in half precision (`force_upcast`), so it is kept in float32.
     """
+    from .lean import make_lean  # which imports diffusers, for seconds: a worker is ready before
+
     for network in networks(model):
         network.eval().requires_grad_(False)
     for network in (model.unet, *((model.vae,) if model.vae is not None else ())):
