@@ -1,17 +1,18 @@
 """Offers whose functions, and what these build, are called through the door.
 
 What is built keeps its identity, its class's name and its `isinstance`: it is given a subclass of its class
-that has the same methods, timed. What has no such class, a module say, is left as it is.
+that has the same methods, timed. Methods of what has no such class, a module say, and those that an object has itself
+are replaced in the object. What is a function is given as another one.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import wraps
-from types import MappingProxyType, TracebackType
+from types import FunctionType, MappingProxyType, TracebackType
 from typing import Any
 
 from ..contracts.specs import Spec
@@ -22,13 +23,19 @@ __all__ = ["METHODS", "Offering"]
 # By kind: a word for one in messages, and the methods that the host calls of what is built.
 METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "schedulers": ("scheduler", ("set_timesteps", "scale_model_input", "add_noise", "step")),
+        "schedulers": (
+            "scheduler",
+            ("set_timesteps", "set_begin_index", "scale_model_input", "add_noise", "step"),
+        ),
         "loaders": ("loader", ("accepts", "load")),
         "patchers": ("patcher", ("accepts", "applied")),
         "preprocessors": ("preprocessor", ("processed",)),
         "upscalers": ("upscaler", ("upscale", "pieces")),
         "background_removers": ("background remover", ("remove",)),
-        "compilers": ("compiler", ("version", "target", "targets", "flags", "build", "unable", "open")),
+        "compilers": (
+            "compiler",
+            ("version", "target", "targets", "flags", "build", "refit", "unable", "open"),
+        ),
     }
 )
 _THROUGH = "_stretto_through"  # in a class whose methods go through the door
@@ -95,16 +102,28 @@ class Offering:
         kind = type(made)
         if _THROUGH in vars(kind):  # it was built before
             return made
+        if isinstance(made, FunctionType) and "__call__" in methods:
+            return self._calls.called(thing.place("__call__"), made)
         known = self._classes.get((kind, thing))
         try:
             if known is None:
                 known = self._classes[kind, thing] = self._subclass(kind, thing, methods)
             object.__setattr__(made, "__class__", known)
-        except (
-            TypeError
-        ):  # no class in Python, or one that cannot be had anew: its errors are found by their traces
-            return made
+            own: Mapping[str, object] = getattr(made, "__dict__", {})
+        except Exception:  # noqa: BLE001 - no class in Python, or one that cannot be had anew for a reason of its own
+            own = {method: getattr(made, method, None) for method in methods}
+        for method in methods:
+            work = own.get(method)
+            if callable(work) and not hasattr(work, _THROUGH):
+                self._put(made, method, self._method(work, thing, method))
         return made
+
+    def _put(self, made: object, method: str, through: Callable[..., Any]) -> None:
+        with suppress(
+            AttributeError, TypeError
+        ):  # where it can be had; else errors are found by their traces
+            setattr(through, _THROUGH, True)
+            object.__setattr__(made, method, through)
 
     def _subclass(self, kind: type, thing: _Thing, methods: tuple[str, ...]) -> type:
         about = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}

@@ -5,11 +5,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from stretto.host.contracts.specs import SchedulerSpec, UpscalerSpec
+from stretto.host.contracts.specs import CompilerSpec, SchedulerSpec, UpscalerSpec
 from stretto.host.errors import (
     BadRequestError,
     ConfigurationError,
@@ -269,8 +269,62 @@ def test_what_is_built_is_what_the_plugin_made_and_timed(board: Any) -> None:
     assert rows["upscaler.build"] == (2, 0)
 
 
-def test_what_has_no_class_of_its_own_stays_as_it_is(board: Any) -> None:
-    made = board(mine=Makes(SimpleNamespace(upscale=lambda image, _: image)))
-    built = made.registry("upscalers").get("big").build("cpu")
+class Sealed:
+    """Its class cannot be had anew, for a reason of its own."""
+
+    def __init_subclass__(cls) -> None:
+        raise RuntimeError("sealed")
+
+    def upscale(self, image: Any, _amount: int) -> Any:
+        return image
+
+
+class Holds:
+    """Has its method itself."""
+
+    def __init__(self) -> None:
+        self.upscale = lambda image, _amount: image
+
+
+@pytest.mark.parametrize(
+    "one",
+    [SimpleNamespace(upscale=lambda image, _: image), Sealed(), Holds(), ModuleType("held")],
+    ids=lambda one: type(one).__name__,
+)
+def test_calls_of_what_has_no_class_that_can_be_had_anew_are_timed_as_well(board: Any, one: Any) -> None:
+    if isinstance(one, ModuleType):
+        one.upscale = lambda image, _: image  # type: ignore[attr-defined]  # as in a module's file
+    made = board(mine=Makes(one))
+    spec = made.registry("upscalers").get("big")
+    built = spec.build("cpu")
+    assert built is one is spec.build("cpu")
     assert built.upscale("a", 2) == "a"
+    assert {row.hook: row.calls for row in made.ledger.take()}["upscaler.upscale"] == 1
+
+
+def test_what_is_made_beside_the_contract_stays_as_it_is(board: Any) -> None:
+    made = board(mine=Makes(Slotted()))
     assert made.registry("schedulers").get("odd").build({"beta": 1}) == {"beta": 1}
+
+
+def test_a_compiled_network_that_is_a_function_is_timed(board: Any) -> None:
+    class Compiler:
+        def open(self, *_: object) -> Any:
+            return lambda inputs: inputs
+
+        def refit(self, *_: object) -> None:
+            raise OSError("read-only")
+
+    class Compiles:
+        @hookimpl
+        def register_compilers(self) -> Any:
+            yield CompilerSpec(name="c", build=Compiler, components=(), precisions=())  # type: ignore[arg-type]
+
+    made = board(mine=Compiles())
+    compiler = made.registry("compilers").get("c").build()
+    assert compiler.open()(5) == 5
+    with pytest.raises(PluginError, match="the plugin 'mine' raised in refit of the compiler 'c': OSError"):
+        compiler.refit(None)
+    rows = {row.hook: (row.calls, row.failures) for row in made.ledger.take()}
+    assert rows["compiled_network.call"] == (1, 0)
+    assert rows["compiler.refit"] == (1, 1)
