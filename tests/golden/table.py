@@ -23,8 +23,9 @@ answer is held to [the OpenAPI document](openapi.json) as well.
 
 Where an answer may differ from the example's:
 
-- More keys than the example's: `data` of settings (settings of ours), `plan` (our record of it), and the whole answer
-  of a call that makes or changes a user, which has `data` in its place too.
+- More keys than the example's: `data` of settings (settings of ours), `compilers` in `data` of `GET /api` (those that
+  plugins offer), `plan` (our record of it), and the whole answer of a call that makes or changes a user, which has
+  `data` in its place too.
 - null for a value, or a value for null: `gpu` without a graphics card, the optional parts of a `plan`, and names.
 - `POST /api/invoke` answers as soon as the job is on the disk, with `status` "queued" and `uuid`; the example's nine keys
   are those of the first poll.
