@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import ClassVar
 
 __all__ = [
@@ -63,6 +63,8 @@ __all__ = [
     "did_you_mean",
     "meant",
 ]
+
+TIES = 16  # of equally near words, more than there ever are
 
 
 class StrettoError(Exception):
@@ -252,9 +254,12 @@ class WorkerDiedError(EngineError):
 
 def did_you_mean(word: str, known: Sequence[str], aliases: Sequence[str] = ()) -> str:
     """End a sentence about an unknown `word`: the nearest known one or alias, or all but the aliases."""
-    near = get_close_matches(word, [*known, *aliases], n=1, cutoff=0.6)
+    near = get_close_matches(word, [*known, *aliases], n=TIES, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
+        # of equals the one of the same letters: what was mistyped is most often two of them in the wrong order
+        letters = sorted(word)
+        first = max(near, key=lambda one: (SequenceMatcher(None, one, word).ratio(), sorted(one) == letters))
+        return f"did you mean '{first}'?"
     return f"known: {', '.join(sorted(known)) or 'none'}"
 
 
