@@ -7,6 +7,7 @@ the tile and not on the picture.
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -225,7 +226,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
             "was run. Use a .safetensors file of the same network"
         ) from error
     except (
-        EOFError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError, zipfile.BadZipFile,
+        AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError, TypeError,
+        ValueError, struct.error, zipfile.BadZipFile,
     ) as error:  # fmt: skip
         raise _broken(path, error) from error
 

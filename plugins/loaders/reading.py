@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -62,8 +63,8 @@ def blaming(path: Path) -> Iterator[None]:
         raise
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path} is refused: {_reason(error)}") from error
-    except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
-            StrictDataclassError, TypeError, ValueError, zipfile.BadZipFile) as error:  # fmt: skip
+    except (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
+            StrictDataclassError, TypeError, ValueError, struct.error, zipfile.BadZipFile) as error:  # fmt: skip
         if "DefaultCPUAllocator" in str(error):  # no fault of the file's
             raise
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
@@ -134,9 +135,11 @@ def _unpickled(path: Path) -> Tensors:
 
 
 def _reason(error: pickle.UnpicklingError) -> str:
-    """Say what a pickle asked for, from torch's long message."""
+    """Say what a pickle asked for, from torch's long message, whose advice is to load it without care."""
     asked = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[^.\n]*", str(error))
-    what = f"it asks for {asked[1] or asked[0]}" if asked else str(error).strip().splitlines()[0]
+    if asked is None:
+        return "it is no whole pickle of tensors; download or convert it again"
+    what = f"it asks for {asked[1] or asked[0]}"
     return (
         f"it holds more than tensors ({what}), so it could run code of its own; nothing of it was run. "
         "Use a .safetensors file of the same model"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -78,14 +79,16 @@ def _blaming(path: Path) -> Iterator[None]:
             f"{path} is refused: it holds more than tensors ({asked}), so it could run code of its own; "
             "nothing of it was run. Use a .safetensors file of the same"
         ) from error
-    except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
-            TypeError, ValueError, zipfile.BadZipFile) as error:  # fmt: skip
+    except (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SafetensorError,
+            TypeError, ValueError, struct.error, zipfile.BadZipFile) as error:  # fmt: skip
         raise _broken(path, error) from error
 
 
 def _broken(path: Path, error: Exception) -> WeightsError:
-    first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-    return WeightsError(f"{path} cannot be loaded: {first[0]}; download or convert it again")
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    # torch's words over a pickle that makes no sense advise to load it without care
+    first = "it is no whole pickle of tensors" if isinstance(error, pickle.UnpicklingError) else said[0]
+    return WeightsError(f"{path} cannot be loaded: {first}; download or convert it again")
 
 
 def _asked(error: pickle.UnpicklingError) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 import sys
 import types
 from pathlib import Path
@@ -125,3 +126,50 @@ def test_a_file_without_tensors_is_named(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "b.ckpt")
     with pytest.raises(WeightsError, match=r"b\.ckpt"):
         read_tensors(tmp_path / "b.ckpt")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x80\x02garbage" * 30, b"\x80\x02}q\x00X\x01", b"\x80\x04\x95garbage", b"<html>"]
+)
+def test_nobody_is_advised_to_load_a_pickle_without_care(data: bytes, tmp_path: Path) -> None:
+    from stretto.plugins.patchers import reading
+
+    path = tmp_path / "noise.pt"
+    path.write_bytes(data)
+    for read in (read_tensors, reading.read_values):
+        with pytest.raises(WeightsError, match=r"noise\.pt") as caught:
+            read(path)
+        assert "weights_only" not in str(caught.value)
+        assert "options" not in str(caught.value)
+
+
+def _damaged(throw: random.Random, whole: bytes) -> bytes:
+    data = bytearray(whole)
+    for _ in range(throw.randint(1, 6)):
+        if throw.random() < 0.5:
+            data[throw.randrange(len(data))] = throw.randrange(256)
+        else:
+            del data[throw.randrange(1, len(data) + 1) :]
+    return bytes(data)
+
+
+def test_whatever_is_in_a_file_is_read_or_told(tmp_path: Path) -> None:
+    import torch
+    from stretto.plugins.patchers import reading
+
+    throw, path = random.Random(20261123), tmp_path / "noise.pt"
+    torch.manual_seed(0)
+    value = {"state_dict": {"a": torch.randn(4, 4), "b": torch.zeros(3, dtype=torch.half)}}
+    told = 0
+    for zipped in (True, False):
+        torch.save(value, path, _use_new_zipfile_serialization=zipped)
+        whole = path.read_bytes()
+        for _ in range(300):
+            path.write_bytes(_damaged(throw, whole))
+            for read in (read_tensors, reading.read_values):
+                try:
+                    read(path)
+                except WeightsError as error:
+                    assert "noise.pt" in str(error)  # noqa: PT017 - it is read or told
+                    told += 1
+    assert told > 600
