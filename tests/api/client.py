@@ -130,7 +130,8 @@ class Process:
 
     def start(self) -> None:
         plugins = self.root / "plugins.toml"
-        plugins.write_text("[host]\nautoload = false\n")
+        if not plugins.exists():  # what was changed stays
+            plugins.write_text("[host]\nautoload = false\n")
         self.popen = subprocess.Popen(
             [COMMAND, "serve", "--port", "0", "--data-dir", self.data, "--plugins", plugins, *self.options],
             stdout=subprocess.PIPE,
