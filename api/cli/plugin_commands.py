@@ -21,6 +21,7 @@ from stretto.host.contracts.request import InvocationRequest
 from stretto.host.errors import PluginError, StrettoError
 from stretto.host.settings import Settings
 
+from .command_costs import costing
 from .options import Place, place_options
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ def open_command(spec: CommandSpec, owner: str, ctx: click.Context) -> click.Com
         )
     console = PlacedConsole()
     _take_options(command, console, owner)
+    invoke = command.invoke
+
+    def costed(within: click.Context) -> Any:
+        with costing(owner, spec, lambda: console.place.folders.root):
+            return invoke(within)
+
+    command.invoke = costed  # type: ignore[method-assign,assignment]  # click calls it of this very object
     promised: Console = console
     ctx.obj = promised
     return command

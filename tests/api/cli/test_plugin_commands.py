@@ -14,6 +14,7 @@ from PIL import Image
 from stretto.api.cli.main import COMMANDS, run
 from stretto.host.plugboard.guard import switch_off
 from stretto.host.plugboard.reserved import OWN_COMMANDS
+from stretto.host.plugboard.totals import read_totals
 
 BINARY = Path(sys.executable).with_name("stretto")
 PALETTE = '''
@@ -335,3 +336,41 @@ def test_an_installed_plugin_has_its_command(tmp_path):
 
     assert "palette  Draw in one colour. (plugin 'palette')" in lines("--help")
     assert lines("palette", "where").startswith(str(tmp_path / "data"))
+
+
+COSTLY = """
+import click
+from stretto.host import CommandSpec, errors, hookimpl
+
+
+def build():
+    @click.command()
+    @click.argument("how")
+    def costly(how):
+        if how != "good":
+            raise {**vars(errors), "KeyError": KeyError}[how]("not so")
+
+    return costly
+
+
+@hookimpl
+def register_commands(host):
+    return [CommandSpec(name="costly", build=build)]
+"""
+
+
+def test_what_commands_take_is_added_to_what_their_plugin_costs(plug, tmp_path, capsys):
+    plug("costly", COSTLY)
+    said(capsys, "costly", "good")
+    assert not (tmp_path / "data").exists()  # which a command alone does not make
+    (tmp_path / "data").mkdir()
+    said(capsys, "costly", "good")
+    assert failed(capsys, 2, "costly", "BadRequestError").startswith("stretto: BadRequestError: not so")
+    assert "the plugin 'costly' failed in its command 'costly': KeyError" in failed(
+        capsys, 1, "costly", "KeyError"
+    )
+    words = "stretto: WeightsError: the plugin 'costly' raised in its command 'costly': WeightsError: not so"
+    assert failed(capsys, 1, "costly", "WeightsError").startswith(words)
+    (row,) = read_totals(tmp_path / "data", "costly")
+    assert (row.hook, row.calls, row.failures) == ("command", 4, 2)
+    assert row.last == "its command 'costly' raised WeightsError: not so"
