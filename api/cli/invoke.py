@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -98,14 +99,15 @@ def invoke_command(
 
     given = Source(**source)
     _check(given, assignments)
+    if out is not None and not dry_run:
+        _make(out)
     settings = place.settings()
     with closing(Host.open(place.folders, settings, plugins_file=place.plugins_file)) as host:
         plan = _planned(given, assignments, place, host)
         if dry_run:
             click.echo(json.dumps(plan.to_json(), indent=2))
             return
-        finished = _draw(host, plan)
-    plan = dataclasses.replace(plan, notes=finished.notes, acceleration=finished.acceleration)
+        finished, plan = _draw(host, plan)
     images = [_delivered(place.folders.images / name, out) for name in finished.images if name != WITHHELD]
     if as_json:
         click.echo(json.dumps(_summary(finished, plan, images), indent=2))
@@ -142,17 +144,30 @@ def _planned(source: Source, assignments: tuple[tuple[str, Any], ...], place: Pl
         return plan_body(payload, inbox, plan)
 
 
-def _draw(host: Host, plan: Plan) -> Finished:
+def _draw(host: Host, plan: Plan) -> tuple[Finished, Plan]:
+    """Draw, and give the plan as it is recorded: with the SHA-256 of every file, and what came of it."""
     from .progress import ProgressBar
 
+    recorded = [plan]
     with ProgressBar() as bar:
-        return host.run_here(plan, bar.show)
+        finished = host.run_here(plan, bar.show, recorded.append)
+    return finished, recorded[-1]
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(
+            f"{out} cannot be made: {error.strerror}; name another folder", param_hint="--out"
+        ) from error
+    if not os.access(out, os.W_OK):
+        raise click.BadParameter(f"{out} cannot be written to; name another folder", param_hint="--out")
 
 
 def _delivered(image: Path, out: Path | None) -> Path:
     if out is None:
         return image
-    out.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copy2(image, out / image.name))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -39,7 +38,7 @@ from .messages import Boot
 from .premises import check_writable, make
 from .previews import sweep
 from .progress import Progress, ProgressLog
-from .queue import Dispatcher, Outside
+from .queue import Dispatcher, Outside, job_of
 from .reloading import Reloading
 
 if TYPE_CHECKING:
@@ -205,9 +204,7 @@ class Host:
         """Give the weights that there are."""
         library = self.fittings.library
         if library is None:
-            raise ConfigurationError(
-                "weights cannot be looked up while plugins are still making their offers"
-            )
+            raise ConfigurationError("weights are not known while plugins are still making their offers")
         return library
 
     def look(self) -> None:
@@ -231,7 +228,7 @@ class Host:
 
         `named` is its uuid (32 hex digits, never used before), where that was promised already.
         """
-        job = _job(plan, user_id)
+        job = job_of(plan, user_id)
         return self._queue().submit(job if named is None else replace(job, uuid=named))
 
     def stop(self, uuid: str | None = None) -> bool:
@@ -276,8 +273,13 @@ class Host:
         if self._builds is not None:
             self._builds.wake(renew=changed)
 
-    def run_here(self, plan: Plan, on_event: Callable[[Event], None] = lambda _event: None) -> Finished:
-        """Run a plan in this process and give what came of it; imports torch. Raises StrettoError."""
+    def run_here(
+        self,
+        plan: Plan,
+        on_event: Callable[[Event], None] = lambda _event: None,
+        on_plan: Callable[[Plan], None] = lambda _plan: None,
+    ) -> Finished:
+        """Run a plan here and give what came of it, `on_plan` the plan that is recorded; raises StrettoError."""
         from .bench import JobBench
         from .executor import conduct, failure
 
@@ -287,7 +289,7 @@ class Host:
             self._record(event)
             on_event(event)
 
-        bench = JobBench(_job(plan, 0), self, self._here(), tell=tell)
+        bench = JobBench(job_of(plan, 0), self, self._here(), tell=tell)
         self.guarding.own(bench.job)
         bench.publish(Started(job=bench.job, attempt=1))
         with self.heard_by(bench.publish):
@@ -299,6 +301,7 @@ class Host:
                 if isinstance(error, StrettoError):
                     raise
                 raise EngineError(message) from error
+        on_plan(bench.plan)
         tell(finished)
         return finished
 
@@ -394,7 +397,3 @@ class Host:
             self.guarding.keep(self._dropped)
             self.board.start()
         return self._machine
-
-
-def _job(plan: Plan, user_id: int) -> Job:
-    return Job(uuid=uuid.uuid4().hex, user_id=user_id, plan=plan, created=time.time())

@@ -10,6 +10,7 @@ import logging
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -27,7 +28,7 @@ from .executor import failure
 from .handle import WorkerHandle
 from .messages import Cancel, Done, Run, Up
 
-__all__ = ["Dispatcher", "Outside"]
+__all__ = ["Dispatcher", "Outside", "job_of"]
 
 ATTEMPTS = 2
 ADVICE = "if the machine is short of memory, lower width, height or samples"
@@ -342,6 +343,11 @@ class Dispatcher:
     def _given_up(self, job: Job, how: str) -> str:
         times = "once" if job.attempts == 1 else f"{job.attempts} times"
         return f"the worker process died {times} under this job, which was given up (last: {how}); {self._out.advice}"
+
+
+def job_of(plan: Plan, user_id: int) -> Job:
+    """Give a plan a name of its own."""
+    return Job(uuid=uuid.uuid4().hex, user_id=user_id, plan=plan, created=time.time())
 
 
 def _pause_s(failures: int) -> float:

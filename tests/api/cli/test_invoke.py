@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,11 +100,26 @@ def test_a_failure_is_1_with_its_reason(data_dir: Path, capsys: pytest.CaptureFi
     checkpoints = data_dir / "models" / "checkpoint"
     checkpoints.mkdir(parents=True)
     (checkpoints / "torn.safetensors").write_bytes(b"half a header")
-    assert run(["invoke", "a red circle", "--set", "model=torn.safetensors"]) == 1
+    (checkpoints / "torn.ckpt").write_bytes(b"half a pickle")
+    for name, status, said in (
+        ("torn.safetensors", 2, "stretto: BadRequestError: model: "),
+        ("torn.ckpt", 1, "stretto: WeightsError: "),  # which is opened by the loader alone
+    ):
+        assert run(["invoke", "a red circle", "--set", f"model={name}"]) == status
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert said in captured.err
+        assert name in captured.err
+
+
+def test_an_out_that_cannot_be_is_told_before_anything_is_drawn(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, starter_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(["invoke", "a red circle", "--out", "file/below"]) == 2
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("stretto: WeightsError: ")
-    assert "torn.safetensors" in captured.err
+    assert "--out: file/below cannot be made" in captured.err
+    assert "it/s" not in captured.err
 
 
 def test_json_is_one_object_and_the_image_carries_its_plan(
@@ -118,6 +134,7 @@ def test_json_is_one_object_and_the_image_carries_its_plan(
     assert set(made) == {"uuid", "images", "withheld", "seed", "model", "duration", "plan"}
     assert (made["seed"], made["model"], made["plan"]["samples"]) == (5, "starter", 2)
     assert made["duration"] > 0
+    assert re.fullmatch("[0-9a-f]{64}", made["plan"]["resolved"]["model"]["sha256"])
     assert [Path(path).parent for path in made["images"]] == [tmp_path / "made"] * 2
     for path in made["images"]:
         with Image.open(path) as image:
