@@ -118,7 +118,7 @@ def test_connections_that_are_gone_leave_nothing_behind(served):
         with connect(served) as sock:
             sock.sendall(asked("/a"))
             read_until(sock, b"GET /a")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while served.server.active_channels and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not served.server.active_channels

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<lang>\w*)(?P<marks>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "127.0.0.1:45555"  # where the documents say that the server is
 BINARIES = Path(sys.executable).parent
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

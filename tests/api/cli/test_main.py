@@ -74,12 +74,28 @@ def _cpu_seconds(arguments: Sequence[str], folder: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+# Imports of Python's own that take 0.09 s of the processor that the limits below are of.
+OWN = "import asyncio, decimal, email.mime.text, http.server, sqlite3, unittest.mock, xml.dom.minidom"
+OWN_S = 0.09
+
+
+def _limit_s(seconds: float) -> float:
+    """Give as much more as this machine takes now for what is none of ours."""
+    took = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", OWN], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return seconds * max(1.0, min(took) / OWN_S)
+
+
 def test_help_is_quick(tmp_path: Path) -> None:
-    assert min(_cpu_seconds(["--help"], tmp_path) for _ in range(5)) <= 0.35
+    assert min(_cpu_seconds(["--help"], tmp_path) for _ in range(5)) <= _limit_s(0.35)
 
 
 def test_listing_plugins_is_quick(tmp_path: Path) -> None:
-    assert min(_cpu_seconds(["plugins", "list"], tmp_path) for _ in range(5)) < 0.5
+    assert min(_cpu_seconds(["plugins", "list"], tmp_path) for _ in range(5)) < _limit_s(0.5)
 
 
 def test_group_help_says_what_each_command_says_of_itself() -> None:

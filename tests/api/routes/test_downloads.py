@@ -37,7 +37,7 @@ def ask(client, away, path="/a.safetensors", **more):
 
 
 def until(client, *statuses, count=1):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         rows = client.get("/api/download").data
         if len([row for row in rows if row["status"] in statuses]) >= count:
@@ -130,7 +130,7 @@ def test_cancelling_throws_away_what_came(client, still, away):
     assert (again.status, again.details) == (400, [f"Not downloading {url}"])
     assert client.post("/api/download/cancel", {}).status == 400
     away.gate.set()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while hidden(still) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert list(still.folders.model_folder("checkpoint").iterdir()) == []
@@ -181,7 +181,7 @@ def test_downloads_go_on_after_the_server_was_killed(tmp_path, away):
     away.files["/b.safetensors"] = FILE
     ask(server.client, away)
     ask(server.client, away, "/b.safetensors")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not server.client.get("/api/download").data[0]["downloaded"] and time.monotonic() < deadline:
         time.sleep(0.02)
     server.stop(9)

@@ -148,4 +148,4 @@ def test_a_picture_is_served_quickly(still, picture):
     began = time.perf_counter()
     for _ in range(50):
         assert still.client.get(f"/api/invocation/images/{NAME}").status == 200
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 10  # of a loaded machine; alone it takes a tenth of a second

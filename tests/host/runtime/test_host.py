@@ -47,7 +47,7 @@ def test_opening_is_quick_and_imports_nothing_heavy(tmp_path: Any) -> None:
     command = [sys.executable, "-c", OPENING, tmp_path / "data"]
     told = json.loads(subprocess.run(command, capture_output=True, check=True, cwd=tmp_path).stdout)
     assert told["heavy"] == []
-    assert told["seconds"] < 0.5  # of a processor, interpreter and imports included
+    assert told["seconds"] < 1.5  # of a slow processor, interpreter and imports included
     assert ["starter", "on"] in told["rows"]
     assert (tmp_path / "data" / "models" / "checkpoint").is_dir()
 

@@ -34,7 +34,7 @@ def test_they_stay_small(name: str, request: pytest.FixtureRequest) -> None:
 def test_a_model_is_made_in_seconds_and_only_once(tmp_path: Path) -> None:
     start = time.monotonic()
     folder = make_tiny_sdxl(tmp_path / "sdxl")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     before = (folder / "model_index.json").stat().st_mtime_ns
     make_tiny_sdxl(folder)
     assert (folder / "model_index.json").stat().st_mtime_ns == before
