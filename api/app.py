@@ -169,7 +169,7 @@ def _callback(route: Route, services: Services) -> Callable[..., bottle.HTTPResp
                 names=names,
                 read=lambda: _read(limit, route.max_body_bytes),
                 address=environ.get("REMOTE_ADDR", ""),
-                header=lambda name: environ.get("HTTP_" + name.upper().replace("-", "_")),
+                header=lambda name: environ.get(_variable(name)),
             )
             response = _translated(route.handle(call), params)
             return response if route.needs is ANYBODY else _marked(response, services, user)
@@ -177,6 +177,12 @@ def _callback(route: Route, services: Services) -> Callable[..., bottle.HTTPResp
             return _refusal(error)
 
     return answer
+
+
+def _variable(header: str) -> str:
+    """Give the name that WSGI has for a header (RFC 3875, 4.1)."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
 
 
 def _marked(response: bottle.HTTPResponse, services: Services, user: User | None) -> bottle.HTTPResponse:

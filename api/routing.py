@@ -112,6 +112,12 @@ class Call:
         """Parse the body as `json_object` does, whatever its Content-Type."""
         return json_object(self.read())
 
+    def optional_body(self) -> dict[str, object]:
+        """Parse a body that may be left out: what is not meant as JSON is none, as the contract has it."""
+        raw = self.read()
+        meant = "json" in (self.header("Content-Type") or "").lower() or raw.lstrip()[:1] in (b"{", b"[")
+        return json_object(raw) if meant else {}
+
 
 def json_object(raw: bytes) -> dict[str, object]:
     """Parse a body; an empty one is {}.

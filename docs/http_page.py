@@ -93,6 +93,11 @@ CONVENTIONS = """
 
 - Every answer has an `X-Request-Id`: the one that was sent, if it is up to 128 visible ASCII characters, or a new one.
   The log names it beside what failed.
+- A body is read as JSON whatever its `Content-Type`. Where it may be left out (`POST /api/invocation/stop`, the build of an
+  engine), what is not meant as JSON is taken as none: it is meant where it begins with `{` or `[`, or where the
+  `Content-Type` says so. Everywhere else what is no JSON object is 400. Here we leave the contract, where it is `{}`:
+  a typing error would draw a picture that nobody described, or change nothing and say that all is well. `POST /api/login`
+  takes forms too, and answers 401 to all else.
 - Pictures and thumbnails have an `ETag`; `If-None-Match` with it is answered with 304, and `Range` with `If-Range` works.
 - `POST /api/invoke` with an `Idempotency-Key` (up to 255 visible ASCII characters, yours alone) may be sent again: the
   same body gets the first answer for seven days, after a restart too, and another body 422. A call that was refused

@@ -17,7 +17,7 @@ def build_engine(call: Call) -> Reply:
     first that can.
     """
     services = call.services
-    compiler = call.body().get("acceleration") or call.params.get("acceleration", [None])[-1]
+    compiler = call.optional_body().get("acceleration") or call.params.get("acceleration", [None])[-1]
     asked = (call.names["name"], call.names["network"], compiler)
     job = queue_build(services.host, services.store.records, asked, call.user.id)
     return Data(described_build(job, None), headers=(("Location", f"/api/invocation/{job.uuid}"),))

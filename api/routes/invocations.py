@@ -117,7 +117,7 @@ def absent(call: Call, uuid: str, message: str) -> NotFoundError:
 def stop_invocation(call: Call) -> Reply:
     """Stop the active invocation, or the one that `uuid` names in the body or the query: one's own; admins anybody's."""
     services = call.services
-    uuid = call.body().get("uuid") or call.params.get("uuid", [None])[-1]
+    uuid = call.optional_body().get("uuid") or call.params.get("uuid", [None])[-1]
     if uuid is None:
         _stop_active(call)
         return Data(None)
