@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 
-from ..errors import ConfigurationError, did_you_mean
+from ..errors import ConfigurationError, PluginError, StrettoError, did_you_mean
+from .culprit import reason
 
 __all__ = ["read_table", "read_value"]
 
@@ -23,7 +24,8 @@ def read_table(values: Mapping[str, Any], into: type[T], where: str) -> T:
 
     Fields may be bool, int, float, str, Path, Literal, `X | None`, `tuple[X, ...]`, `tuple[X, Y]`, another
     dataclass, and Annotated with bounds of annotated_types. Raises ConfigurationError naming the key and the
-    nearest known key, and for what the dataclass itself refuses with a ValueError.
+    nearest known key, and for what the dataclass itself refuses with a ValueError; PluginError for anything else that
+    it raises.
     """
     if not is_dataclass(into):
         raise ConfigurationError(f"{where} is read into {into.__name__}, which is no dataclass")
@@ -41,6 +43,11 @@ def read_table(values: Mapping[str, Any], into: type[T], where: str) -> T:
         made: T = into(**read)
     except ValueError as error:
         raise ConfigurationError(f"{where} cannot be so: {error}") from error
+    except StrettoError:
+        raise
+    except Exception as error:
+        said = f"{where} cannot be read, as {into.__name__} raised {reason(error)}"
+        raise PluginError(f"{said}; its author should refuse values with a ValueError") from error
     return made
 
 

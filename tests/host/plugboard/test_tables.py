@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
-from stretto.host.errors import ConfigurationError
+from stretto.host.errors import ConfigurationError, PluginError
 from stretto.host.plugboard.tables import read_table
 
 
@@ -126,3 +126,17 @@ def test_says_what_is_wrong(values: dict[str, Any], into: type, message: str) ->
     with pytest.raises(ConfigurationError) as caught:
         read_table(values, into, "t")
     assert str(caught.value) == message
+
+
+@dataclass(frozen=True)
+class Broken:
+    step: int = 1
+
+    def __post_init__(self):
+        raise KeyError(self.step)
+
+
+def test_whatever_a_dataclass_raises_names_its_table():
+    said = r"^plugins\.mine cannot be read, as Broken raised KeyError: 1; its author should refuse values"
+    with pytest.raises(PluginError, match=said):
+        read_table({}, Broken, "plugins.mine")
