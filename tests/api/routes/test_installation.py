@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
-from io import BytesIO
 
 import pytest
 
 from ..client import QUICK
 from ..stand_in import weights
+from ..test_arrivals import older, zipped
 
 FILE = weights(5000)
 
@@ -87,13 +86,11 @@ class Run:
         return open, (self.place, "w")
 
 
-def zipped(content: bytes) -> bytes:
-    """What torch.save writes, around any pickle."""
-    made = BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr("archive/data.pkl", content)
-        archive.writestr("archive/version", "3")
-    return made.getvalue()
+def test_a_pickle_that_torch_did_not_write_is_refused_on_arrival(still):
+    answer = send(still.client, form("pickle.ckpt", pickle.dumps({"a": 1, "b": "cd"})), "checkpoint")
+    assert answer.status == 400
+    assert answer.details[0].startswith("file: pickle.ckpt is no file that torch wrote")
+    assert still.client.get("/api/installation/checkpoint").data == []
 
 
 def test_nothing_that_is_sent_is_unpickled(still, tmp_path):
@@ -104,12 +101,13 @@ def test_nothing_that_is_sent_is_unpickled(still, tmp_path):
     client = still.client
     for kind in ("checkpoint", "lora"):
         for name, content in (
-            ("a.ckpt", evil),
-            ("b.pt", evil),
+            ("a.ckpt", older(evil)),
+            ("b.pt", older(evil)),
             ("c.pth", zipped(evil)),
             ("d.bin", zipped(evil)),
         ):
-            assert send(client, form(name, content), kind).status in (200, 400)
+            assert send(client, form(name, content), kind).status == 200
+        assert send(client, form("e.ckpt", evil), kind).status == 400
     for path in (
         "checkpoints",
         "lora",
