@@ -45,7 +45,7 @@ LONGEST = (
     "plugins/compilers/test_torch_compile.py",
     "parity/test_adapters.py",
     "host/runtime/test_ladder.py",
-    "api/routes/test_plugins.py",
+    "api/routes/test_plugins_at_work.py",
     "api/routes/test_engine_builds.py",
     "api/test_fuzz.py",
     "behaviour/test_regions.py",
