@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stretto.host.contracts.plan import Plan
 from stretto.host.contracts.request import Adapter, InvocationRequest
-from stretto.host.errors import NotFoundError, StrettoError, did_you_mean
+from stretto.host.errors import InvalidRequestError, NotFoundError, StrettoError, did_you_mean
 
 from .aliases import read_aliases
 from .kept_parameters import Kept
@@ -83,22 +83,31 @@ def _planned_plainly(request: InvocationRequest, host: Host, records: Records) -
         raise _unknown(name, [*model_names(records), *host.offers("models")])
     try:
         return host.plan(request)
-    except NotFoundError:
-        if request.model_type is None and not _is_there(name, host):
-            files = (file for kind in ("checkpoint", "diffusers") for file in host.library.names(kind))
-            raise _unknown(name, [*model_names(records), *host.offers("models"), *files]) from None
-        raise
+    except (NotFoundError, InvalidRequestError) as error:
+        if request.model_type is not None or _is_known(name, host):
+            raise
+        files = (file for kind in ("checkpoint", "diffusers") for file in host.library.names(kind))
+        unknown = _unknown(name, [*model_names(records), *host.offers("models"), *files])
+        if isinstance(error, NotFoundError):
+            raise unknown from None
+        told = [
+            replace(fault, message=str(unknown)) if fault.field == "model" else fault
+            for fault in error.faults
+        ]
+        raise InvalidRequestError(told) from None
 
 
 def _unknown(name: str, known: Iterable[str]) -> NotFoundError:
     return NotFoundError(f"Unknown diffusion model {name}; {did_you_mean(name, list(dict.fromkeys(known)))}")
 
 
-def _is_there(name: str, host: Host) -> bool:
+def _is_known(name: str, host: Host) -> bool:
     try:
         host.resolve_model(name)
     except NotFoundError:
         return False
+    except StrettoError:  # known well enough to say what is wrong with it
+        return True
     return True
 
 

@@ -303,6 +303,13 @@ def test_the_nearest_of_an_unknown_name_may_be_a_stored_model(still, said):
     assert answer.details == ["Unknown diffusion model startr; did you mean 'starter'?"]
 
 
+def test_the_nearest_stored_model_is_told_beside_other_faults(still):
+    still.client.post(PATH, {**STORED, "name": "cfg"})
+    answer = still.client.post("/api/plan", {**QUICK, "model": "cfgg", "scheduler": "nope"})
+    assert (answer.status, len(answer.details)) == (400, 2)
+    assert "model: Unknown diffusion model cfgg; did you mean 'cfg'?" in answer.details
+
+
 def test_a_models_file_that_is_not_here_is_said_at_once(still):
     still.client.post(PATH, {**STORED, "checkpoint": "gone.safetensors"})
     answer = still.client.post("/api/invoke", {**QUICK, "model": "mine"})
