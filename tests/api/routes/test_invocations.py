@@ -79,7 +79,7 @@ def test_a_large_data_uri_is_taken(still):
         ({"image": "data:image/png;base64,AAAA"}, 400, "image: "),
         ({"mask": "data:image/png;base64,@"}, 400, "mask: "),
         ({"controlnet": "canny"}, 400, "controlnet: 'canny' needs an image to follow"),
-        ({"controlnet": [{"controlnet": "zebra", "image": "/etc/passwd"}]}, 400, "controlnets[0].image: "),
+        ({"controlnet": [{"controlnet": "zebra", "image": "/etc/passwd"}]}, 400, "controlnet[0].image: "),
     ],
 )
 def test_bad_input_is_refused_at_once_and_names_the_field(still, changes, status, words):
