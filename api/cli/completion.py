@@ -19,7 +19,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
-    """Print the script by which SHELL completes commands, options and files on TAB.
+    """Print the script by which a shell completes commands, options and files on TAB.
 
     \b
     bash:  eval "$(stretto completion bash)"        in ~/.bashrc
