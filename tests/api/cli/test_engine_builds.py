@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from stretto.api.cli.main import run
 from stretto.host.settings import Folders
 from stretto.trt_cache.store import EngineStore, State
+
+from ...kept_engines import keep
 
 KEEPER = Path(__file__).parent.parent / "keeper.py"
 
@@ -66,13 +69,36 @@ def test_engines_for_other_machines_are_told_how_to_get_there_and_one_failure_is
     assert f"engines export engines.tar {engine.digest[:12]}\n" in shown.out
     assert "verified where it runs (it is for sm89)" in " ".join(shown.out.split())
     assert shown.err.endswith(
-        "stretto: EngineBuildError: vae_encoder for sm120: keeper cannot build the vae_encoder for 'sm120': "
-        "it keeps none of those\n"
+        "stretto: EngineBuildError: vae_encoder for sm120: the plugin 'keeper' raised in build of the compiler "
+        "'keeper': EngineBuildError: keeper cannot build the vae_encoder for 'sm120': it keeps none of those\n"
     )
     assert run(["engines", "export", "engines.tar", engine.digest[:12]]) == 0
     shutil.rmtree(folders.engines)
     assert run(["engines", "import", "engines.tar"]) == 0
     assert [found.digest for found in EngineStore(folders.engines).all()] == [engine.digest]
+
+
+@pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")
+def test_tensorrt_builds_for_a_gpu_that_is_elsewhere(
+    tmp_path: Path, starter_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path))
+    engines = Folders(tmp_path).engines
+    words = ["--component", "vae_decoder", "--target", "sm89", "--set", "precision=float16"]
+    assert run(["engines", "build", "starter", *words]) == 0
+    shown = capsys.readouterr().out
+    (engine,) = EngineStore(engines).all()
+    assert (engine.key.compiler, engine.key.target, engine.state) == (
+        "tensorrt_rtx", "sm89", State.UNVERIFIED,
+    )  # fmt: skip
+    assert engine.digest[:12] in shown
+    assert engine.manifest.size_bytes > 10**6
+    assert run(["engines", "list"]) == 0
+    listed = " ".join(capsys.readouterr().out.split())
+    assert f"{engine.digest[:12]} vae_decoder starter 128 px tensorrt_rtx sm89 unverified" in listed
+    assert run(["engines", "verify"]) == 0
+    keep(engines)
 
 
 @pytest.mark.parametrize(

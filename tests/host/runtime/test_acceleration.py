@@ -21,6 +21,8 @@ from stretto.host.testing.controls import make_tiny_controlnet
 from stretto.host.testing.fixtures import tiny_inpainter, tiny_sd1, tiny_sdxl  # noqa: F401
 from stretto.trt_cache.store import EngineStore, State
 
+from ...kept_engines import keep
+
 
 @pytest.fixture(scope="module")
 def host(
@@ -40,6 +42,7 @@ def host(
     with Host.open(folders, Settings(precision="float32")) as opened:
         draw(opened, model="one")  # so that the environment is the worker's before a test begins
         yield opened
+    keep(folders.engines)
 
 
 def draw(host: Host, **asked: Any) -> tuple[np.ndarray, Acceleration | None]:
