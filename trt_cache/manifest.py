@@ -81,6 +81,7 @@ class Manifest:
     model: About
     state: State = State.UNVERIFIED
     parity: Mapping[str, Any] | None = None
+    graph: Mapping[str, Any] | None = None  # how the ONNX graph that it was built of did against torch
     last_used: datetime | None = None
     version: int = VERSION
 
@@ -119,6 +120,7 @@ class Manifest:
                 "sources": [asdict(source) for source in about.sources],
             },
             "parity": None if self.parity is None else dict(self.parity),
+            "graph": None if self.graph is None else dict(self.graph),
             "last_used": None if self.last_used is None else self.last_used.isoformat(),
         }
 
@@ -193,7 +195,7 @@ def _parsed(plain: dict[str, Any]) -> Manifest:
         host=str(made["host"]),
         architecture=str(model.get("architecture", "")),  # the first releases wrote none
     )
-    parity = plain["parity"]
+    parity, graph = plain["parity"], plain.get("graph")  # the first releases wrote no graph
     return Manifest(
         key=EngineKey.from_json(plain["key"]),
         files={_file_name(name): _digest(*file) for name, file in plain["files"].items()},
@@ -204,6 +206,7 @@ def _parsed(plain: dict[str, Any]) -> Manifest:
         model=about,
         state=state,
         parity=None if parity is None else dict(parity),
+        graph=None if graph is None else dict(graph),
         last_used=None if plain["last_used"] is None else _time(plain["last_used"]),
     )
 

@@ -19,7 +19,7 @@ from .archive import export_engines, import_engines
 from .contents import Contents
 from .faults import BusyError, CacheError, UnknownEngineError, UnreadableError
 from .keys import EngineKey
-from .locks import held
+from .locks import LOCKS, held
 from .manifest import MANIFEST, About, FileDigest, Manifest, Source, State, read_manifest
 from .peak import peak_memory
 from .pruning import prunable
@@ -94,13 +94,15 @@ class EngineStore:
     def get_or_build(
         self,
         key: EngineKey,
-        build: Callable[[Path], None],
+        build: Callable[[Path], Mapping[str, Any] | None],
         about: About,
         *,
         timeout_s: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> StoredEngine:
         """Give the engine of a key; one that is missing or damaged is built into an empty folder first.
+
+        What `build` gives is kept as how the exported graph did against torch.
 
         Whoever comes while another process builds it waits, `timeout_s` at most, and takes that one. Raises what
         `build` raises, BusyError, BuildStoppedError once `cancelled` says so, OSError for a disk that is full or
@@ -226,6 +228,14 @@ class EngineStore:
         return count
 
     @contextmanager
+    def beside(self) -> Iterator[Path]:
+        """Give an empty folder beside the engines for what builds share; a sweep takes it once its process is gone."""
+        name = uuid4().hex
+        with held(self.root, name), self.part(name) as folder:
+            yield folder
+        (self.root / LOCKS / f".{name}").unlink(missing_ok=True)  # nobody asks for that one again
+
+    @contextmanager
     def part(self, digest: str) -> Iterator[Path]:
         """Give a folder beside the engines that becomes one by `settle`; it is gone afterwards."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -273,13 +283,15 @@ class EngineStore:
     def _usable(self, key: EngineKey) -> StoredEngine | None:
         return self.usable(key.digest)
 
-    def _built(self, key: EngineKey, build: Callable[[Path], None], about: About) -> StoredEngine:
+    def _built(
+        self, key: EngineKey, build: Callable[[Path], Mapping[str, Any] | None], about: About
+    ) -> StoredEngine:
         with self.part(key.digest) as part:
             out = part / ENGINE
             out.mkdir()
             begun = time.monotonic()
             with peak_memory() as peak:
-                build(out)
+                found = build(out)
             manifest = Manifest(
                 key=key,
                 files=self._read(out),
@@ -288,6 +300,7 @@ class EngineStore:
                 peak_bytes=peak.size_bytes,
                 platform=platform.platform(),
                 model=about,
+                graph=_finite(found) if isinstance(found, Mapping) else None,
             )
             return self.settle(part, manifest)
 

@@ -5,13 +5,12 @@ Whatever stands in the way, torch does the work, and the job's record says why.
 
 from __future__ import annotations
 
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from stretto.trt_cache.keys import EngineKey
@@ -27,6 +26,7 @@ from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
 from ..errors import EngineBuildError, EngineOpenError, UnsupportedError
 from .bound import TEXTS, Bound, Hearing, swapped
+from .exports import Exports
 from .gate import DRAWN_DB, check_engine, drawn_psnr_db
 from .graph_digest import architecture_digest, graph_digest
 from .graphs import Graph, network, present
@@ -83,9 +83,11 @@ class Engines:
         self._digest_of = digest_of
         self._compilers: dict[str, Compiler] = {}
         self._open: OrderedDict[str, Bound] = OrderedDict()
+        self._exports = Exports(store)
 
     def close(self) -> None:
         """Close every engine; idempotent."""
+        self._exports.close()
         while self._open:
             _, bound = self._open.popitem()
             bound.engine.close()
@@ -159,7 +161,7 @@ class Engines:
         `report` raises.
         """
         order = self.order(model, build.component, build.compiler, size_px, build.target)
-        stored = self.build(order, self._about(model, order), report)
+        stored = self.build(order, self._about(model, order), report, keep=True)
         why = order.compiler.unable(order.key.target, self._device)
         if why is None:
             self.serving(order, model, stored)
@@ -175,17 +177,23 @@ class Engines:
             size_bytes=stored.manifest.size_bytes,
         )
 
-    def build(self, order: Order, about: About, report: Report) -> StoredEngine:
-        """Build an engine that is not in the store; raises EngineBuildError, and what `report` raises."""
+    def build(self, order: Order, about: About, report: Report, *, keep: bool = False) -> StoredEngine:
+        """Build an engine that is not in the store; `keep` leaves the export for another target of the same network.
+
+        Raises EngineBuildError, and what `report` raises.
+        """
         runs = order.compiler.unable(order.key.target, self._device) is None
         kin = nearest_kin(self.store.all(), order.key, about.architecture) if runs else None
 
-        def build(out: Path) -> None:
-            # an export is as large as the weights; the store's own disk has the room
-            with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
-                graph = replace(order.graph, folder=Path(folder))
+        # an engine that runs on this CPU is itself held against torch there
+        check = not (runs and self._device == "cpu")
+
+        def build(out: Path) -> dict[str, Any] | None:
+            with self._exports.of(order.graph, order.key.graph, keep=keep, check=check) as graph:
                 if not refitted(order.compiler, graph, kin, out, report):
                     order.compiler.build(graph, order.profile, order.key.target, out, report)
+                done = graph.export.report if graph.export else None
+            return done.to_json() if done else None
 
         try:
             return self.store.get_or_build(order.key, build, about)

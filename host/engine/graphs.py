@@ -15,7 +15,7 @@ import torch
 from ..contracts.engines import Component, ParityReport, Port
 from ..contracts.models import Precision, Role
 from ..contracts.protocols import LoadedModel
-from ..errors import UnsupportedError
+from ..errors import EngineBuildError, UnsupportedError
 from .components import home_of
 from .device import dtype_of
 from .graph_modules import module_for
@@ -26,7 +26,7 @@ from .onnx_export import export
 from .onnx_running import outputs_of
 from .parity import BOUNDS, compare, worst
 
-__all__ = ["Graph", "check", "network", "present"]
+__all__ = ["Export", "Graph", "check", "network", "present"]
 
 # Lengths at which a graph is traced: all of them different, and different when they are halved.
 TRACED: Mapping[str, int] = {"batch": 2, "height": 16, "width": 24, "tokens": 154}
@@ -66,6 +66,14 @@ def network(
     return Graph(component=component, precision=chosen, inputs=taken, outputs=given, held=held, folder=folder)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """An ONNX file, and how it did against torch where that was asked for."""
+
+    path: Path
+    report: ParityReport | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Graph:
     """One network with the weights that it has now; implements the contracts' `Network`.
@@ -79,8 +87,9 @@ class Graph:
     outputs: tuple[Port, ...]
     held: Any  # the network, as the model has it
     folder: Path
+    checked_at: Sequence[Mapping[str, int]] = ()  # lengths at which an export is compared with torch
+    export: Export | None = field(default=None, init=False)
     _module: torch.nn.Module | None = field(default=None, repr=False, init=False)
-    _onnx: Path | None = field(default=None, init=False)
 
     def module(self) -> torch.nn.Module:
         """Give a module over the network's own weights, or over a copy of them in another precision.
@@ -95,13 +104,18 @@ class Graph:
         return self._module
 
     def onnx(self) -> Path:
-        """Give the ONNX file, exported and cleaned at the first call; raises EngineBuildError."""
-        if self._onnx is None:
+        """Give the ONNX file, exported, cleaned and checked at the first call; raises EngineBuildError."""
+        if self.export is None:
             path = self.folder / f"{self.component}.onnx"
             with torch.inference_mode(mode=False), torch.no_grad():
                 export(self.component, self.module(), self.sample(TRACED), (self.inputs, self.outputs), path)
-            self._onnx = path
-        return self._onnx
+            report = _checked(self, path, self.checked_at) if self.checked_at else None
+            if report is not None and not report.passed:
+                raise EngineBuildError(
+                    f"the ONNX graph of the {self.component} does not compute what torch does: {report.why}"
+                )
+            self.export = Export(path=path, report=report)
+        return self.export.path
 
     def sample(self, axes: Mapping[str, int], seed: int = 0) -> dict[str, torch.Tensor]:
         """Give inputs by name for these lengths of the axes, drawn from `seed`, on the network's device."""
@@ -110,8 +124,12 @@ class Graph:
 
 def check(graph: Graph, sizes: Sequence[Mapping[str, int]]) -> ParityReport:
     """Compare the exported ONNX on ONNX Runtime (CPU) with torch at each of `sizes`, lengths of the axes by name."""
+    return _checked(graph, graph.onnx(), sizes)
+
+
+def _checked(graph: Graph, path: Path, sizes: Sequence[Mapping[str, int]]) -> ParityReport:
     calls = [graph.sample(axes, seed) for seed, axes in enumerate(sizes)]
-    given = outputs_of(graph.onnx(), calls, widen=graph.precision is Precision.BFLOAT16)
+    given = outputs_of(path, calls, widen=graph.precision is Precision.BFLOAT16)
     module, found = graph.module(), []
     for inputs, outputs in zip(calls, given, strict=True):
         with torch.inference_mode():

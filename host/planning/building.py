@@ -59,7 +59,7 @@ def builds_of(
     """
     named = networks or [word for word in DEFAULTS if word in spec.components]
     wanted: tuple[str | None, ...] = tuple(dict.fromkeys(targets)) or (None,)
-    return tuple(_build(spec, word, target) for target in wanted for word in dict.fromkeys(named))
+    return tuple(_build(spec, word, target) for word in dict.fromkeys(named) for target in wanted)
 
 
 def _build(spec: CompilerSpec, word: str, target: str | None) -> Build:

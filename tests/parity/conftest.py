@@ -53,6 +53,9 @@ class Offers:
                 return spec
         raise NotFoundError(f"no {kind} '{name}'")
 
+    def plugin_parameters(self, name: str, into: Any, asked: Any) -> Any:
+        return into(**asked.plugins.get(name, {}))
+
 
 @dataclass
 class Bench:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from stretto.api.cli.main import run
+from stretto.host.engine import graphs
 from stretto.host.settings import Folders
 from stretto.trt_cache.store import EngineStore, State
 
@@ -79,24 +80,39 @@ def test_engines_for_other_machines_are_told_how_to_get_there_and_one_failure_is
 
 
 @pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")
-def test_tensorrt_builds_for_a_gpu_that_is_elsewhere(
+def test_tensorrt_builds_for_gpus_that_are_elsewhere_of_one_export(
     tmp_path: Path, starter_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STRETTO_DATA_DIR", str(tmp_path))
     engines = Folders(tmp_path).engines
-    words = ["--component", "vae_decoder", "--target", "sm89", "--set", "precision=float16"]
+    exports, real = [], graphs.export
+    monkeypatch.setattr(graphs, "export", lambda *what: (exports.append(what[0]), real(*what)))
+    words = [
+        "--component",
+        "vae_decoder",
+        "--target",
+        "sm89",
+        "--target",
+        "sm120",
+        "--set",
+        "precision=float16",
+    ]
     assert run(["engines", "build", "starter", *words]) == 0
     shown = capsys.readouterr().out
-    (engine,) = EngineStore(engines).all()
-    assert (engine.key.compiler, engine.key.target, engine.state) == (
-        "tensorrt_rtx", "sm89", State.UNVERIFIED,
-    )  # fmt: skip
-    assert engine.digest[:12] in shown
-    assert engine.manifest.size_bytes > 10**6
+    built = EngineStore(engines).all()
+    assert sorted(engine.key.target for engine in built) == ["sm120", "sm89"]
+    assert exports == ["vae_decoder"]
     assert run(["engines", "list"]) == 0
     listed = " ".join(capsys.readouterr().out.split())
-    assert f"{engine.digest[:12]} vae_decoder starter 128 px tensorrt_rtx sm89 unverified" in listed
+    for engine in built:
+        assert (engine.key.compiler, engine.state) == ("tensorrt_rtx", State.UNVERIFIED)
+        assert engine.digest[:12] in shown
+        assert engine.manifest.size_bytes > 10**6
+        assert engine.manifest.graph is not None
+        assert engine.manifest.graph["passed"] is True
+        row = f"{engine.digest[:12]} vae_decoder starter 128 px tensorrt_rtx {engine.key.target} unverified"
+        assert row in listed
     assert run(["engines", "verify"]) == 0
     keep(engines)
 

@@ -118,7 +118,7 @@ def test_a_graph_is_exported_once_for_a_folder(decoder, tmp_path):
     assert decoder.onnx() == path
     assert path.stat().st_mtime_ns == before
     elsewhere = replace(decoder, folder=tmp_path)
-    assert elsewhere._onnx is None
+    assert elsewhere.export is None
 
 
 def test_samples_come_from_their_seed(decoder):
