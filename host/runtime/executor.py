@@ -13,6 +13,7 @@ from ..planning.order import order
 from ..plugboard.culprit import reason
 from ..plugboard.wanted import require_plugins
 from .ladder import climb
+from .room import roomy
 
 if TYPE_CHECKING:
     from ..contracts.steps import Step
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["conduct", "execute", "failure"]
 
 
+@roomy
 def conduct(board: Board, bench: JobBench) -> Finished:
     """Do the bench's job from its plan to its pictures; raises what a step raises."""
     earlier = board.ledger.take()  # told with this job, and not of it
