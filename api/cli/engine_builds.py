@@ -43,7 +43,8 @@ class Wish:
 @click.option(
     "--component",
     multiple=True,
-    help="unet, controlled_unet, vae_decoder, vae_encoder, ..., or inpaint_unet for that of the inpainting model. "
+    help="unet, controlled_unet, vae_decoder, vae_encoder, ..., inpaint_unet for that of the inpainting model, or "
+    "refiner_unet for that of the refiner. "
     "May be given many times. [default: unet and vae_decoder]",
 )
 @click.option("--compiler", help="By whom. [default: the setting acceleration, else the first that can]")

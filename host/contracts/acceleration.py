@@ -30,13 +30,14 @@ class Build:
     """One engine that a plan is there to build, instead of pictures.
 
     `target` is what it is built for, as the compiler says it; None is this machine. `inpainter` has the
-    inpainting model's network compiled instead of the base model's.
+    inpainting model's network compiled instead of the base model's, `refiner` the refiner's.
     """
 
     component: Component
     compiler: str
     target: str | None = None
     inpainter: bool = False
+    refiner: bool = False
 
 
 def acceleration_json(value: Acceleration | None) -> dict[str, Any] | None:

@@ -17,10 +17,12 @@ from .defaults import offer_of
 from .inpainters import find_beside
 from .masks import Voice
 
-__all__ = ["INPAINT_UNET", "builds_of", "pick_compiler", "plan_build"]
+__all__ = ["INPAINT_UNET", "REFINER_UNET", "builds_of", "pick_compiler", "plan_build"]
 
 INPAINT_UNET = "inpaint_unet"  # the contract's word for the UNet of the inpainting model
-NETWORKS = (*(str(component) for component in Component), INPAINT_UNET)
+REFINER_UNET = "refiner_unet"  # that of the refiner
+UNETS = (INPAINT_UNET, REFINER_UNET)
+NETWORKS = (*(str(component) for component in Component), *UNETS)
 DEFAULTS = (str(Component.UNET), str(Component.VAE_DECODER))
 # Whose engines are built where nobody names a compiler: the first that can.
 ORDER = (*TENSORRT, "onnxruntime", "torch_compile")
@@ -65,20 +67,29 @@ def builds_of(
 def _build(spec: CompilerSpec, word: str, target: str | None) -> Build:
     if word not in NETWORKS:
         raise BadRequestError(f"no network is called '{word}'; {did_you_mean(word, NETWORKS)}")
-    inpainter = word == INPAINT_UNET
-    component = Component.UNET if inpainter else Component(word)
+    component = Component.UNET if word in UNETS else Component(word)
     if component not in spec.components:
         raise BadRequestError(
             f"'{spec.name}' does not compile {word}; it compiles {', '.join(spec.components)}"
         )
-    return Build(component=component, compiler=spec.name, target=target, inpainter=inpainter)
+    return Build(
+        component=component,
+        compiler=spec.name,
+        target=target,
+        inpainter=word == INPAINT_UNET,
+        refiner=word == REFINER_UNET,
+    )
 
 
 def plan_build(plan: Plan, build: Build, host: HostView) -> Plan:
     """Give the plan that builds one engine of what `plan` would load, and draws nothing.
 
-    Raises BadRequestError where there is no inpainting model for one that is to be compiled.
+    Raises BadRequestError where there is no inpainting model, or no refiner, for one that is to be compiled.
     """
+    if build.refiner and plan.refiner is None:
+        raise BadRequestError(
+            f"'{plan.model.name or plan.model.path}' is drawn without one; name a `refiner`"
+        )
     if build.inpainter and plan.inpainter is None:
         plan = _with_inpainter(plan, host)
     return replace(plan, builds=(build,), acceleration=None, iterations=1, notes=())

@@ -42,10 +42,13 @@ def _compiled(plan: Plan, build: Build) -> Compile:
         spec = replace(
             spec, role=Role.INPAINTER, weights=plan.inpainter, difference=plan.inpainter_difference
         )
+    elif build.refiner:
+        spec = plan.refines()
     if build.target is not None and spec.precision is None:
         spec = replace(spec, precision=Precision.FLOAT16)  # what cards draw in, whatever this machine does
     target = f" for {build.target}" if build.target else ""
-    size_px = plan.inpainter_size or plan.size if build.inpainter else plan.size
+    own = plan.inpainter_size if build.inpainter else plan.refiner_size if build.refiner else None
+    size_px = own or plan.size
     why = f"build the {build.component} of '{spec.weights.name}' with {build.compiler}{target}"
     return Compile(build=build, model=spec, size_px=size_px, why=why)
 

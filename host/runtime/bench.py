@@ -159,11 +159,16 @@ class JobBench:
             self.plan = replace(self.plan, acceleration=replace(asked, why=(*asked.why, why)))
 
     def missed(self, model: LoadedModel, component: Component) -> None:
-        """Write into the record which engine would have been used; the refiner's are not built by themselves."""
+        """Write into the record which engine would have been used."""
         asked, role = self.plan.acceleration, model.spec.role
-        if asked is None or role not in (Role.BASE, Role.INPAINTER):
+        if asked is None or role not in (Role.BASE, Role.INPAINTER, Role.REFINER):
             return
-        build = Build(component=component, compiler=asked.requested, inpainter=role is Role.INPAINTER)
+        build = Build(
+            component=component,
+            compiler=asked.requested,
+            inpainter=role is Role.INPAINTER,
+            refiner=role is Role.REFINER,
+        )
         if build not in asked.missing:
             self.plan = replace(self.plan, acceleration=replace(asked, missing=(*asked.missing, build)))
 

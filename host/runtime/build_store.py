@@ -13,6 +13,7 @@ from ..contracts.engines import Component
 from ..contracts.plan import Plan
 from ..contracts.ports import Job, JobStatus
 from ..errors import TooManyRequestsError
+from ..planning.building import INPAINT_UNET, REFINER_UNET
 
 __all__ = ["BuildJob", "BuildStore", "network_of"]
 
@@ -33,8 +34,10 @@ class BuildJob(Job):
 
 
 def network_of(build: Build) -> str:
-    """Give the contract's word for what is built: the component's, `inpaint_unet` for an inpainting model's UNet."""
-    return "inpaint_unet" if build.inpainter and build.component is Component.UNET else str(build.component)
+    """Give the word for what is built: the component's, or `inpaint_unet` and `refiner_unet` for those models' UNets."""
+    if build.component is Component.UNET and (build.inpainter or build.refiner):
+        return INPAINT_UNET if build.inpainter else REFINER_UNET
+    return str(build.component)
 
 
 class BuildStore:

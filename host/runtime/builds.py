@@ -194,4 +194,4 @@ class Builds:
 def _essence(plan: Plan, build: Build) -> tuple[Any, ...]:
     """Give what of a plan decides which engine is built."""
     loads = plan.base(), plan.inpainter, plan.inpainter_difference, plan.patches
-    return build, *loads, plan.size, plan.inpainter_size
+    return build, *loads, plan.refiner, plan.size, plan.inpainter_size, plan.refiner_size

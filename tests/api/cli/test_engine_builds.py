@@ -79,6 +79,18 @@ def test_engines_for_other_machines_are_told_how_to_get_there_and_one_failure_is
     assert [found.digest for found in EngineStore(folders.engines).all()] == [engine.digest]
 
 
+def test_a_refiners_unet_is_built_where_one_is_named(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folders.model_folder("diffusers") / "tiny", folders.model_folder("diffusers") / "fine")
+    assert build("--component", "refiner_unet") == 2
+    assert "'tiny' is drawn without one; name a `refiner`" in capsys.readouterr().err
+    assert build("--component", "refiner_unet", "--set", "refiner=fine") == 0
+    assert "build the unet of 'fine' with keeper" in capsys.readouterr().err
+    (engine,) = EngineStore(folders.engines).all()
+    assert (engine.key.component, engine.manifest.model.model) == ("unet", "fine")
+
+
 @pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")
 def test_tensorrt_builds_for_gpus_that_are_elsewhere_of_one_export(
     tmp_path: Path, starter_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from ..client import Signed, Still
 
@@ -109,9 +110,15 @@ def test_users_see_and_stop_their_own_builds(signed: Signed, tiny_sd1: Path) -> 
 
 def test_what_a_picture_missed_is_built_beside_and_draws_the_next(still: Still, tiny_sd1: Path) -> None:
     keep(still, tiny_sd1)
+    fine = shutil.copytree(tiny_sd1, still.folders.model_folder("diffusers") / "fine")
+    (weights,) = (fine / "unet").glob("*.safetensors")
+    save_file({name: tensor * 1.01 for name, tensor in load_file(weights).items()}, weights)
     still.host.start()
     client = still.client
-    body = {"model": "mine", "prompt": "a", "num_inference_steps": 2, "seed": 1, "acceleration": "keeper"}
+    body = {
+        "model": "mine", "refiner": "fine", "prompt": "a", "num_inference_steps": 2, "refiner_strength": 0.9,
+        "seed": 1, "acceleration": "keeper",
+    }  # fmt: skip
 
     def drawn() -> dict[str, Any]:
         uuid = client.post("/api/invoke", body).data["uuid"]
@@ -127,13 +134,15 @@ def test_what_a_picture_missed_is_built_beside_and_draws_the_next(still: Still, 
         for one in client.get("/api/invocation").data
         if "metadata" in one
     }
-    assert list(builds) == ["unet", "vae_decoder"]
+    assert list(builds) == ["unet", "vae_decoder", "vae_encoder", "refiner_unet"]  # one VAE serves both
     for network, uuid in builds.items():
         assert f"{network}: its engine is being built ({uuid})" in first["why"]
         assert "\nevent: completed\n" in client.get(f"/api/invocation/{uuid}/events").body.decode()
         built = client.get(f"/api/invocation/{uuid}").data
         assert (built["images"], built["progress"]) == (["unsaved"], 1)
         assert built["metadata"]["tensorrt_build"]["network"] == network
-    assert drawn() == {"requested": "keeper", "used": ["unet", "vae_decoder"], "why": []}
-    assert len(still.host.builds.all()) == len(builds)
-    assert [one["state"] for one in client.get("/api/tensorrt").data] == ["verified"] * 2
+    assert drawn() == {"requested": "keeper", "used": ["unet", "vae_decoder", "vae_encoder"], "why": []}
+    assert (
+        len(still.host.builds.all()) == len(builds) + 2
+    )  # the refiner's VAE was asked for as well, and was there
+    assert [one["state"] for one in client.get("/api/tensorrt").data] == ["verified"] * 4

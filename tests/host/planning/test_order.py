@@ -58,6 +58,16 @@ def test_engines_are_built_and_nothing_is_drawn(view: Any) -> None:
     assert (here.model, here.size_px) == (plan.base(), 512)
     assert elsewhere.model == replace(plan.base(), precision=Precision.FLOAT16)  # what cards draw in
     assert elsewhere.why == "build the vae_decoder of 'sd1.safetensors' with tensorrt_rtx for sm89"
+    refining = replace(
+        plan,
+        refiner=replace(plan.model, name="fine"),
+        refiner_size=768,
+        builds=(Build(component=Component.UNET, compiler="onnxruntime", refiner=True),),
+    )
+    (fine,) = order(refining)
+    assert isinstance(fine, Compile)
+    assert (fine.model, fine.size_px) == (refining.refines(), 768)
+    assert fine.why == "build the unet of 'fine' with onnxruntime"
     asked = order(replace(plan, precision=Precision.FLOAT32))[1]
     assert isinstance(asked, Compile)
     assert asked.model.precision is Precision.FLOAT32
