@@ -184,7 +184,7 @@ class Board:
 
     def observe(self, event: Event) -> None:
         """Tell every plugin about an event; what one raises is logged against it alone."""
-        for name in self._having("observe"):
+        for name in self.having("observe"):
             self._told(name, "observe", event=event)
 
     @property
@@ -204,7 +204,7 @@ class Board:
     def retire(self, staying: Collection[str]) -> None:
         """Tell all but those that stay that the host stops; calls that have begun here go on to their ends."""
         if self._started:
-            for name in [name for name in self._having("host_stopping") if name not in staying]:
+            for name in [name for name in self.having("host_stopping") if name not in staying]:
                 self._told(name, "host_stopping", host=self._view)
         self._started = False
 
@@ -221,7 +221,7 @@ class Board:
             self._manager.unregister(name=name)
         self._plugins.clear()
 
-    def _having(self, hook: str) -> tuple[str, ...]:
+    def having(self, hook: str) -> tuple[str, ...]:
         """Name the plugins that have a hook, in the order in which they are asked."""
         having = {id(one.plugin) for one in getattr(self._manager.hook, hook).get_hookimpls()}
         return tuple(name for name, plugin in self._plugins.items() if id(plugin) in having) if having else ()
@@ -321,7 +321,7 @@ class Board:
     def switch_off(self, name: str, why: str) -> None:
         """Take a plugin that is on off the board, for a reason that its row gives."""
         if name in self._plugins:
-            if self._started and name in self._having("host_stopping"):
+            if self._started and name in self.having("host_stopping"):
                 self._told(name, "host_stopping", host=self._view)
             self._found = tuple(replace(one, off=why) if one.name == name else one for one in self._found)
             self._remove(name)

@@ -335,7 +335,8 @@ class Host:
             event = replace(event, number=self._log.last_number(event.job) + 1, at=time.time())
         if event.job:  # the pool speaks of no job when it closes
             self._log.apply(event)
-        self._audience.hear(event)
+        if self.board.having("observe"):  # waking a thread costs more than asking
+            self._audience.hear(event)
         for listener in self._listeners:
             listener(event)
 
