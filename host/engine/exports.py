@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from stretto.trt_cache.store import EngineStore
 
 from ..contracts.models import Precision
-from .graphs import Graph
+from .graphs import Export, Graph
 
 __all__ = ["CHECKED", "Exports"]
 
@@ -21,21 +22,20 @@ CHECKED: tuple[Mapping[str, int], ...] = (
     {"batch": 1, "height": 24, "width": 16, "tokens": 154},
     {"batch": 2, "height": 16, "width": 32, "tokens": 77},
 )
-Key = tuple[str, str, Precision]
+Key = tuple[str, str, Precision, bool]
 
 
 class Exports:
-    """The last export of one process; used by one thread."""
+    """The last export of one process; used by one thread. No network is held on to, only its file."""
 
     def __init__(self, store: EngineStore) -> None:
         self._store = store
         self._folder = ExitStack()
-        self._key: Key | None = None
-        self._made: Graph | None = None
+        self._kept: tuple[Key, Path, Export | None] | None = None
 
     def close(self) -> None:
         """Remove the last export; idempotent."""
-        self._key = self._made = None
+        self._kept = None
         self._folder.close()
 
     @contextmanager
@@ -43,22 +43,20 @@ class Exports:
         """Give a graph that finds its own export or makes it; `keep` leaves that for the next one that is the same.
 
         `digest` is the graph's. With `check` what is exported is compared with torch at `CHECKED`, and the graph
-        raises EngineBuildError where they differ.
+        raises EngineBuildError where they differ; an export that was not compared does not serve then.
         """
-        key = digest, str(graph.component), graph.precision
-        if self._key != key:
+        key = digest, str(graph.component), graph.precision, check
+        if self._kept is None or self._kept[0] != key:
             self.close()
-            folder = self._folder.enter_context(self._store.beside())
-            self._made = replace(graph, folder=folder)
-            self._key = key
-        assert self._made is not None  # noqa: S101  # it goes and comes with the key
-        mine = replace(graph, folder=self._made.folder, checked_at=CHECKED if check else ())
-        mine.export = self._made.export
+            self._kept = key, self._folder.enter_context(self._store.beside()), None
+        _, folder, export = self._kept
+        mine = replace(graph, folder=folder, checked_at=CHECKED if check else ())
+        mine.export = export
         try:
             yield mine
         except BaseException:
             self.close()  # what is there may be half of it
             raise
-        self._made.export = mine.export
+        self._kept = key, folder, mine.export
         if not keep:
             self.close()

@@ -64,6 +64,19 @@ def test_targets_share_an_export_and_what_was_found_of_it(
     assert list((store.root / ".locks").iterdir()) == []
 
 
+def test_an_export_that_was_not_held_against_torch_serves_nobody_who_asks_for_that(
+    graph: Graph, store: EngineStore, exported: list[str]
+) -> None:
+    exports = Exports(store)
+    for check in (False, True):
+        with exports.of(graph, "a" * 64, keep=True, check=check) as one:
+            one.onnx()
+            assert one.export is not None
+            assert (one.export.report is not None) is check
+    assert exported == ["text_encoder"] * 2
+    exports.close()
+
+
 def test_another_network_or_one_that_is_not_kept_leaves_nothing(
     graph: Graph, store: EngineStore, exported: list[str]
 ) -> None:
