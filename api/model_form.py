@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen
 from stretto.host.contracts.request import (
@@ -47,6 +47,7 @@ CONFIG = {
     "refiner_aesthetic_score": "refiner_aesthetic_score",
     "refiner_negative_aesthetic_score": "refiner_negative_aesthetic_score",
     "acceleration": "acceleration",
+    "engine_profile": "engine_profile",
 }
 # those that an invocation has as fractions; kept as they were sent, 5 or 5.0
 FRACTIONS = (
@@ -57,7 +58,7 @@ FRACTIONS = (
 KEPT = (*CONFIG, "plugins")
 LISTS = ("lora", "lycoris", "inversion")
 # where an empty text is the same as null, as forms send it
-EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae", "acceleration")
+EMPTY = ("refiner", "inpainter", "scheduler", "multi_scheduler", "vae", "acceleration", "engine_profile")
 # key -> the kind of offer that its value must be the name of, one such in words, what it may be besides
 OFFERED = {
     "scheduler": ("schedulers", "scheduler", ()),
@@ -99,6 +100,7 @@ class ModelForm:
     refiner_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     refiner_negative_aesthetic_score: Annotated[float, Ge(0.0), Le(10.0)] | None = None
     acceleration: Name | None = None
+    engine_profile: Literal["static", "range"] | None = None
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)  # parameters, by plugin and by name
 
 

@@ -74,7 +74,7 @@ def _call(machine: Machine, plan: Any, compiler: str, side: int) -> Row:
 
     precision = machine.precision(None)
     model = machine.pool.get(replace(plan.base(), precision=precision))
-    order = machine.engines.order(model, Component.UNET, compiler, SIZE_PX)
+    order = machine.engines.order(model, Build(component=Component.UNET, compiler=compiler), SIZE_PX)
     stored = machine.engines.store.find(order.key)
     if stored is None:
         raise SystemExit(f"{compiler} built no engine of the starter's UNet")

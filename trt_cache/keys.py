@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 __all__ = ["AxisRange", "EngineKey"]
@@ -61,6 +61,18 @@ class EngineKey:
         """Put what has no order of its own into one."""
         object.__setattr__(self, "axes", tuple(sorted(self.axes)))
         object.__setattr__(self, "flags", tuple(sorted(self.flags)))
+
+    @property
+    def static(self) -> bool:
+        """Say whether only one size is taken."""
+        return all(span.static for name, span in self.axes if name in ("height", "width"))
+
+    def covers(self, other: EngineKey) -> bool:
+        """Say whether keys differ in nothing but ranges, and these hold all lengths that `other` is tuned for."""
+        spans = dict(self.axes)
+        return replace(self, axes=other.axes) == other and all(
+            name in spans and spans[name].holds(span.opt) for name, span in other.axes
+        )
 
     @property
     def digest(self) -> str:

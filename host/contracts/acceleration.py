@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .engines import Component
 
@@ -30,7 +30,8 @@ class Build:
     """One engine that a plan is there to build, instead of pictures.
 
     `target` is what it is built for, as the compiler says it; None is this machine. `inpainter` has the
-    inpainting model's network compiled instead of the base model's, `refiner` the refiner's.
+    inpainting model's network compiled instead of the base model's, `refiner` the refiner's. `profile` is
+    the policy for the sizes that it takes; None is the compiler's own.
     """
 
     component: Component
@@ -38,6 +39,7 @@ class Build:
     target: str | None = None
     inpainter: bool = False
     refiner: bool = False
+    profile: Literal["static", "range"] | None = None
 
 
 def acceleration_json(value: Acceleration | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from ..geometry import Window, cells_under, round_up
 from .acceleration import Acceleration, Build, acceleration_json
@@ -248,6 +248,7 @@ class Plan:
     intermediates: bool = True
     image_callback_steps: int = 10
     acceleration: Acceleration | None = None  # None: torch draws
+    engine_profile: Literal["static", "range"] | None = None  # None: the compiler's own policy
     builds: tuple[Build, ...] = ()  # engines to build, and nothing is drawn
     clip_skip: int = 0  # layers at the text encoders' ends that are not listened to; the refiner's are all
     iterations: int = 1  # runs one after the other, of `samples` pictures each, run i with seed + i

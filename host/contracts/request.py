@@ -130,6 +130,7 @@ class InvocationRequest:
     precision: Literal["float32", "float16", "bfloat16", "full", "half"] | None = None
     acceleration: Name | None = None
     build_tensorrt: bool = False
+    engine_profile: Literal["static", "range"] | None = None
     safe: bool | None = None
     # what to draw
     prompt: Prompt | None = None

@@ -30,6 +30,11 @@ _UNET_ARGUMENTS = {
     "mid_block_additional_residual",
 }
 
+_REMEDIES = {
+    "height": "; windows (a `chunking_size` above 0) take what is larger, an `engine_profile` of 'range' all sizes",
+    "tokens": "; an `engine_profile` of 'range' takes long prompts",
+}
+_REMEDIES["width"] = _REMEDIES["height"]
 _NAMED = re.compile(r"([a-z_]+)(?:([*/])(\d+))?")
 
 
@@ -85,6 +90,7 @@ class Bound:
             if not span.holds(length):
                 raise Untaken(
                     f"{self.component}: the engine takes {name} {span.min} to {span.max}, and this is {length}"
+                    + _REMEDIES.get(name, "")
                 )
         return self.profile["batch"].max if "batch" in self.profile else 1
 

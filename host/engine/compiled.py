@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import torch
 from stretto.trt_cache.keys import EngineKey
-from stretto.trt_cache.kin import nearest_kin
+from stretto.trt_cache.kin import covering, nearest_kin
 from stretto.trt_cache.store import About, CacheError, EngineStore, Source, State, StoredEngine
 
 from ..contracts.acceleration import Acceleration, Build
 from ..contracts.engines import Compiler, Component, ParityReport, Profile
 from ..contracts.events import EngineBuilt
-from ..contracts.models import Precision, Role, WeightFile
+from ..contracts.models import Precision, WeightFile
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
@@ -30,13 +30,14 @@ from .exports import Exports
 from .gate import DRAWN_DB, check_engine, drawn_psnr_db
 from .graph_digest import architecture_digest, graph_digest
 from .graphs import Graph, network, present
-from .profiles import profile_of
+from .profiles import is_windowed, profile_of, window_px
 from .refitting import refitted
 
 __all__ = ["Engines", "Order", "Teller", "wanted"]
 
 OPEN = 8  # engines that stay open; an engine takes about as much memory as the weights in it
 Report = Callable[[str, float | None], None]
+_UNETS = (Component.UNET, Component.CONTROLLED_UNET)
 
 
 class Teller(Protocol):
@@ -47,6 +48,9 @@ class Teller(Protocol):
 
     def torch_did(self, why: str) -> None:
         """Hear why torch did what was asked of an engine."""
+
+    def windowed(self, component: Component, size_px: int) -> None:
+        """Hear that an engine of one size draws what is larger in windows of that size."""
 
     def missed(self, model: LoadedModel, component: Component) -> None:
         """Hear that there is no engine for a component, and that it could be built here."""
@@ -108,20 +112,19 @@ class Engines:
         engines = []
         for component in wanted(plan, model):
             try:
-                engines.append(self._ready(model, component, asked, _window_px(plan, model), teller))
+                engines.append(self._ready(model, component, asked, plan, teller))
             except (EngineBuildError, EngineOpenError, UnsupportedError) as error:
                 teller.torch_did(f"{component}: {error}")
-        engines += self._readers(model, asked, plan.size, teller)
+        engines += self._readers(model, plan, asked.requested, teller)
         with swapped(model, engines, Hearing(used=teller.compiled_did, torch_did=teller.torch_did)):
             yield
 
-    def order(
-        self, model: LoadedModel, component: Component, name: str, size_px: int, target: str | None = None
-    ) -> Order:
-        """Say what is to be built for a component by the compiler `name`, for this machine or for a `target`.
+    def order(self, model: LoadedModel, build: Build, size_px: int) -> Order:
+        """Say what is to be built for windows of `size_px` pixels.
 
         Raises UnsupportedError for a component, a precision or a target that is not compiled.
         """
+        component, name, target = build.component, build.compiler, build.target
         spec: CompilerSpec = self._host.offer("compilers", name)
         if component not in spec.components:
             raise UnsupportedError(
@@ -141,7 +144,7 @@ class Engines:
                 f"'{name}' does not build for '{target}'; targets: {', '.join(compiler.targets())}"
             )
         graph = network(model, component, self.store.root, _precision(model, component, spec))
-        profile = profile_of(spec.profiled, component, size_px)
+        profile = profile_of(build.profile or spec.profiled, component, size_px)
         key = EngineKey(
             component=component,
             graph=graph_digest(model, component, self._digest_of),
@@ -160,7 +163,7 @@ class Engines:
         Raises UnsupportedError, EngineBuildError, EngineOpenError for one that fails its check, and what
         `report` raises.
         """
-        order = self.order(model, build.component, build.compiler, size_px, build.target)
+        order = self.order(model, build, size_px)
         stored = self.build(order, self._about(model, order), report, keep=True)
         why = order.compiler.unable(order.key.target, self._device)
         if why is None:
@@ -230,10 +233,12 @@ class Engines:
     # -- inside --------------------------------------------------------------------------------
 
     def _ready(
-        self, model: LoadedModel, component: Component, asked: Acceleration, size_px: int, teller: Teller
+        self, model: LoadedModel, component: Component, asked: Acceleration, plan: Plan, teller: Teller
     ) -> Bound:
-        order = self.order(model, component, asked.requested, size_px)
-        stored = self.store.find(order.key)
+        size_px = window_px(plan, model.spec.role)
+        build = Build(component=component, compiler=asked.requested, profile=plan.engine_profile)
+        order = self.order(model, build, size_px)
+        order, stored = self._found(order, plan.engine_profile)
         if stored is None or stored.state is State.DAMAGED:
             if not asked.build:
                 if order.compiler.unable(order.key.target, self._device) is None:
@@ -245,7 +250,24 @@ class Engines:
             if why := order.compiler.unable(order.key.target, self._device):
                 raise EngineOpenError(f"what would be built cannot run here: {why}")
             stored = self.build(order, self._about(model, order), teller.building)
-        return self.serving(order, model, stored)
+        bound = self.serving(order, model, stored)
+        if component in _UNETS and order.key.static and is_windowed(plan, model.spec.role):
+            teller.windowed(component, size_px)
+        return bound
+
+    def _found(self, order: Order, policy: str | None) -> tuple[Order, StoredEngine | None]:
+        """Find the engine of an order; where there is none, one of other ranges that holds it, which is ordered then.
+
+        None but the order's own is taken where `policy` is "static", none of one size where it is "range".
+        """
+        stored = self.store.find(order.key)
+        if policy == "static" or stored is not None:
+            return order, stored
+        there = [one for one in self.store.all() if policy is None or not one.key.static]
+        wider = covering(there, order.key)
+        if wider is None:
+            return order, stored
+        return replace(order, key=wider.key, profile=dict(wider.key.axes)), wider
 
     def _about(self, model: LoadedModel, order: Order) -> About:
         spec = model.spec
@@ -273,15 +295,13 @@ class Engines:
             architecture=architecture_digest(model, order.component),
         )
 
-    def _readers(
-        self, model: LoadedModel, asked: Acceleration, size_px: int, teller: Teller
-    ) -> Iterator[Bound]:
+    def _readers(self, model: LoadedModel, plan: Plan, name: str, teller: Teller) -> Iterator[Bound]:
         """Give the text encoders that have engines; they are few of the work, so that none is missed."""
-        spec: CompilerSpec = self._host.offer("compilers", asked.requested)
+        spec: CompilerSpec = self._host.offer("compilers", name)
         readers = () if spec.missing() else TEXTS.intersection(spec.components, present(model))
         for component in readers:
             try:
-                order = self.order(model, component, asked.requested, size_px)
+                order = self.order(model, Build(component=component, compiler=name), plan.size)
                 if stored := self.store.find(order.key):
                     yield self.serving(order, model, stored)
             except (EngineOpenError, UnsupportedError) as error:
@@ -330,12 +350,6 @@ def wanted(plan: Plan, model: LoadedModel) -> tuple[Component, ...]:
     if over or plan.refiner or any(node.image or node.mask for node in nodes):
         asked.append(Component.VAE_ENCODER)
     return tuple(component for component in asked if component in present(model))
-
-
-def _window_px(plan: Plan, model: LoadedModel) -> int:
-    """Give the side in pixels of the windows that a model draws in."""
-    own = {Role.INPAINTER: plan.inpainter_size, Role.REFINER: plan.refiner_size}
-    return own.get(model.spec.role) or plan.size
 
 
 def _obstacle(model: LoadedModel, plan: Plan) -> str | None:

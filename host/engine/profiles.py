@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from ..contracts.engines import AxisRange, Component, Profile
+from ..contracts.models import Role
+from ..contracts.plan import Plan
 from .components import CELL_PX
 
-__all__ = ["TOKENS", "profile_of"]
+__all__ = ["TOKENS", "is_windowed", "profile_of", "window_px"]
 
 TOKENS = 77  # of one chunk of a prompt, CLIP's context
 _LONGEST = 8  # chunks
@@ -41,3 +43,24 @@ def profile_of(policy: Literal["static", "range"], component: Component, size_px
         return {"batch": batch, "height": side, "width": side, "tokens": tokens}
     batch = AxisRange(min=1, opt=1, max=_DECODED)
     return {"batch": batch, "height": side, "width": side}
+
+
+def window_px(plan: Plan, role: Role) -> int:
+    """Give the side in pixels of the windows that a model of this role draws in."""
+    own = {Role.INPAINTER: plan.inpainter_size, Role.REFINER: plan.refiner_size}
+    return own.get(role) or plan.size
+
+
+def is_windowed(plan: Plan, role: Role) -> bool:
+    """Say whether a model of this role draws anything in more than one window."""
+    nodes = [*plan.nodes, *(child for node in plan.nodes for child in node.children)]
+    side_px = window_px(plan, role)
+    if plan.chunking_size and any(max(node.canvas_px) > side_px for node in nodes if not node.paste):
+        return True
+    amount = 1
+    for stage in plan.upscale if role is Role.BASE else ():
+        amount *= stage.amount
+        again = stage.diffusion
+        if again and again.chunking_size and max(plan.width, plan.height) * amount > side_px:
+            return True
+    return False

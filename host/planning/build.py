@@ -118,6 +118,7 @@ def _resolved(draft: Draft, draw: Callable[[], int]) -> Plan:
         remover=remover,
         checker=checker,
         acceleration=acceleration,
+        engine_profile=request.engine_profile,
         intermediates=request.intermediates and checker is None,
         image_callback_steps=request.image_callback_steps,
         inpainter=studio.filler,

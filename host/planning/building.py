@@ -92,6 +92,7 @@ def plan_build(plan: Plan, build: Build, host: HostView) -> Plan:
         )
     if build.inpainter and plan.inpainter is None:
         plan = _with_inpainter(plan, host)
+    build = replace(build, profile=plan.engine_profile)
     return replace(plan, builds=(build,), acceleration=None, iterations=1, notes=())
 
 

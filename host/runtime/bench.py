@@ -158,6 +158,12 @@ class JobBench:
         if asked is not None and why not in asked.why:
             self.plan = replace(self.plan, acceleration=replace(asked, why=(*asked.why, why)))
 
+    def windowed(self, component: Component, size_px: int) -> None:
+        """Write into the record that an engine of one size draws what is larger in windows, once."""
+        self.note(
+            f"{component}: its engine takes {size_px} x {size_px} px, so larger pictures are drawn in windows of it"
+        )
+
     def missed(self, model: LoadedModel, component: Component) -> None:
         """Write into the record which engine would have been used."""
         asked, role = self.plan.acceleration, model.spec.role
@@ -168,6 +174,7 @@ class JobBench:
             compiler=asked.requested,
             inpainter=role is Role.INPAINTER,
             refiner=role is Role.REFINER,
+            profile=self.plan.engine_profile,
         )
         if build not in asked.missing:
             self.plan = replace(self.plan, acceleration=replace(asked, missing=(*asked.missing, build)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from stretto.trt_cache.keys import AxisRange
-from stretto.trt_cache.kin import nearest_kin
+from stretto.trt_cache.kin import covering, nearest_kin
 from stretto.trt_cache.store import EngineStore, State
 
 from .engines import ABOUT, KEY, key, put
@@ -63,3 +63,25 @@ def test_another_architecture_or_none_has_no_kin(store: EngineStore) -> None:
     store.set_parity(made.digest, None, State.VERIFIED)
     assert nearest_kin(EngineStore(store.root).all(), WANTED, "d" * 64) is None
     assert nearest_kin(EngineStore(store.root).all(), WANTED, KIND.architecture) is not None
+
+
+def spans(*sides: int) -> tuple[tuple[str, AxisRange], ...]:
+    low, tuned, high = sides
+    side = AxisRange(min=low, opt=tuned, max=high)
+    return (("batch", AxisRange(min=1, opt=2, max=4)), ("height", side), ("width", side))
+
+
+def test_an_engine_of_a_range_stands_for_all_sizes_in_it(store: EngineStore) -> None:
+    wide = put(store, key(axes=spans(8, 64, 128)))
+    store.set_parity(wide.digest, None, State.VERIFIED)
+    put(store, key(axes=spans(8, 16, 32)))
+    wanted = key(axes=spans(96, 96, 96))
+    found = covering(store.all(), wanted)
+    assert found is not None
+    assert found.digest == wide.digest
+    assert (wide.key.static, wanted.static) == (False, True)
+    assert covering(store.all(), key(axes=spans(129, 129, 129))) is None
+    assert covering(store.all(), key(axes=(*wanted.axes, ("tokens", AxisRange.only(77))))) is None
+    assert covering(store.all(), key(axes=wanted.axes, graph="9" * 64)) is None
+    store.quarantine(wide.digest, {})
+    assert covering(store.all(), wanted) is None

@@ -88,12 +88,13 @@ def test_what_cannot_be_built_is_refused_before_any_queue(
 def test_the_inpainting_models_unet_is_found_beside_the_model(
     still: Still, tiny_sd1: Path, tiny_inpainter: Path
 ) -> None:
-    keep(still, tiny_sd1, acceleration="keeper")
+    keep(still, tiny_sd1, acceleration="keeper", engine_profile="range")
     shutil.copytree(tiny_inpainter, still.folders.model_folder("diffusers") / "tiny-inpainting")
     job = still.host.builds.get(still.client.post(f"{PATH}/inpaint_unet").data["uuid"])
     assert job is not None
     assert job.plan.inpainter is not None
-    assert job.plan.builds[0].compiler == "keeper"  # as the stored model has it
+    # as the stored model has it
+    assert (job.plan.builds[0].compiler, job.plan.builds[0].profile) == ("keeper", "range")
     assert (job.plan.inpainter.in_channels, job.plan.inpainter_size, job.network) == (9, 64, "inpaint_unet")
 
 

@@ -364,3 +364,8 @@ def test_a_compiler_that_there_is_not_is_refused_when_it_is_stored(still):
     refused = change(still, {"acceleration": "onnxruntme"}, "X none")
     assert refused.details == ["acceleration: \"onnxruntme\" is no compiler; did you mean 'onnxruntime'?"]
     assert change(still, {"acceleration": "onnxruntime"}, "X none").status == 200
+    refused = change(still, {"engine_profile": "wide"}, "X none")
+    assert refused.details[0].startswith('engine_profile: "wide" is not one of static, range')
+    assert change(still, {"engine_profile": "range"}, "X none").status == 200
+    shown = still.client.get(f"{PATH}/X%20none?include=config").body.decode().replace(" ", "")
+    assert '"configuration_key":"engine_profile","configuration_value":"range"' in shown

@@ -117,7 +117,8 @@ def test_another_size_is_torchs_and_said_once_a_call(
         found = predicted(model, side=16)
     assert engine.batches == []
     assert torch.equal(found, wanted)
-    assert heard == ["unet: the engine takes height 8 to 8, and this is 16"]
+    (why,) = heard
+    assert why.startswith("unet: the engine takes height 8 to 8, and this is 16; windows (a `chunking_size`")
 
 
 def test_a_failure_inside_puts_the_network_back(model: LoadedModel, hearing: Hearing, tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from stretto.host.contracts.acceleration import Acceleration
+from stretto.host.contracts.acceleration import Acceleration, Build
+from stretto.host.contracts.engines import Component
+from stretto.host.contracts.events import Finished
 from stretto.host.contracts.images import ImageRef
+from stretto.host.contracts.plan import Plan
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
@@ -45,14 +48,26 @@ def host(
     keep(folders.engines)
 
 
+UNET = Build(component=Component.UNET, compiler="onnxruntime")
+
+
 def draw(host: Host, **asked: Any) -> tuple[np.ndarray, Acceleration | None]:
+    pixels, done = done_as(host, plan_of(host, **asked))
+    return pixels, done.acceleration
+
+
+def plan_of(host: Host, **asked: Any) -> Plan:
     values = {
         "prompt": "a red circle", "seed": 5, "num_inference_steps": 3, "width": 64, "height": 64, "size": 64,
         "inpainter_size": 64 if "mask" in asked else None, "scheduler": "ddim", "intermediates": False, **asked,
     }  # fmt: skip
-    done = host.run_here(host.plan(InvocationRequest(**values)))
+    return host.plan(InvocationRequest(**values))
+
+
+def done_as(host: Host, plan: Plan) -> tuple[np.ndarray, Finished]:
+    done = host.run_here(plan)
     with Image.open(host.folders.images / done.images[0]) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.int16), done.acceleration
+        return np.asarray(picture.convert("RGB"), dtype=np.int16), done
 
 
 def picture(host: Host, name: str) -> ImageRef:
@@ -102,12 +117,47 @@ def test_engines_draw_what_torch_draws(host: Host, mode: str) -> None:
 
 
 def test_without_an_engine_torch_draws_and_the_record_says_so(host: Host) -> None:
-    asked = {"model": "one", "num_inference_steps": 2, "size": 72}  # another size is another engine
+    # engines of one size are none for another
+    asked = {"model": "one", "num_inference_steps": 2, "size": 72, "engine_profile": "static"}
     wanted, _ = draw(host, **asked)
     drawn, record = draw(host, **asked, acceleration="onnxruntime")
     assert record is not None
     assert record.used == ()
     assert [why.partition(":")[0] for why in record.why] == ["unet", "vae_decoder"]
+    assert np.array_equal(drawn, wanted)
+
+
+def test_engines_of_a_range_draw_in_any_size(host: Host) -> None:
+    draw(host, model="one", acceleration="onnxruntime", build_tensorrt=True)
+    store = EngineStore(host.folders.engines)
+    before = {engine.digest for engine in store.all()}
+    asked = {"model": "one", "size": 72, "width": 72, "height": 88}
+    wanted, _ = draw(host, **asked)
+    drawn, record = draw(host, **asked, acceleration="onnxruntime", build_tensorrt=True)
+    assert record is not None
+    assert (set(record.used), record.why) == ({"unet", "vae_decoder"}, ())
+    assert np.abs(drawn - wanted).max() <= 2
+    assert {engine.digest for engine in store.all()} == before
+
+
+def test_an_engine_of_one_size_draws_any_canvas_in_windows_and_torch_what_it_cannot(host: Host) -> None:
+    asked = {"model": "one", "width": 96, "chunking_blur": 16, "engine_profile": "static"}
+    built = {"acceleration": "onnxruntime", "build_tensorrt": True}
+    wanted, _ = draw(host, **asked, chunking_size=32)
+    plan = plan_of(host, **asked, **built, chunking_size=32)
+    drawn, record = done_as(host, plan)
+    assert record.acceleration is not None
+    assert record.acceleration.used == ("unet",)
+    assert [why.partition(":")[0] for why in record.acceleration.why] == ["vae_decoder"]
+    assert "unet: its engine takes 64 x 64 px, so larger pictures are drawn in windows of it" in record.notes
+    assert np.abs(drawn - wanted).max() <= 2
+    wanted, _ = draw(host, **asked, chunking_size=0)
+    drawn, acceleration = draw(host, **asked, **built, chunking_size=0)
+    assert acceleration is not None
+    assert acceleration.used == ()
+    assert acceleration.why[0].startswith(
+        "unet: the engine takes width 8 to 8, and this is 12; windows (a `chunking"
+    )
     assert np.array_equal(drawn, wanted)
 
 
@@ -130,7 +180,7 @@ def test_an_engine_that_computes_something_else_is_put_aside(host: Host) -> None
         host.plan(InvocationRequest(prompt="x", model="one")).base(), precision=machine.precision(None)
     )
     model = machine.pool.get(spec)
-    found = store.find(machine.engines.order(model, "unet", "onnxruntime", 64).key)
+    found = store.find(machine.engines.order(model, UNET, 64).key)
     assert found is not None
     store.set_parity(found.digest, None, State.UNVERIFIED)
     machine.engines.close()
