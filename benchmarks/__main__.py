@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import answering, canvases, service
 from .authors import authors
-from .engines import engines
+from .engines import engine_calls, engine_keys, engine_starts
 from .enlarging import enlarging
 from .isolation import isolation
 from .load import load
@@ -33,7 +33,9 @@ GROUPS = (
     "canvases",
     "ratios",
     "answers",
-    "engines",
+    "engine-keys",
+    "engine-calls",
+    "engine-starts",
     "isolation",
     "plugins",
     "authors",
@@ -86,7 +88,9 @@ def _measured(groups: Sequence[str]) -> list[Row]:
                 _canvases,
                 _ratios,
                 _answers,
-                engines,
+                engine_keys,
+                engine_calls,
+                engine_starts,
                 isolation,
                 plugins,
                 authors,

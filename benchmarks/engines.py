@@ -17,6 +17,7 @@ from typing import Any
 from stretto.host.catalog.digests import Digests
 from stretto.host.contracts.acceleration import Build
 from stretto.host.contracts.engines import Component
+from stretto.host.contracts.plan import Plan
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.runtime.host import Host
 from stretto.host.runtime.machine import Machine
@@ -24,7 +25,7 @@ from stretto.host.settings import Folders, Settings
 
 from .report import Row
 
-__all__ = ["engines"]
+__all__ = ["engine_calls", "engine_keys", "engine_starts"]
 
 SIZE_PX = 128  # the starter's
 CALLS = 20
@@ -33,33 +34,49 @@ KEYED_BYTES = 2 * 2**30
 STARTS = {"onnxruntime": 1.3, "torch_compile": 1.2}  # with engines that are there, over without
 
 
-def engines(out: Path) -> list[Row]:
-    """Build the starter's UNet with each compiler that works here, and time it."""
-    rows = [*_keys(out)]
+def engine_calls(out: Path) -> list[Row]:
+    """Build the starter's UNet with each compiler that works here, and time its calls."""
+    rows = []
     for precision, compiler in (
         ("float32", "onnxruntime"),
         ("float32", "torch_compile"),
         ("bfloat16", "torch_compile"),
     ):
-        folders = Folders(out / f"{compiler}-{precision}")
-        rows += _calls(folders, compiler, precision)
-    return [*rows, *(_hit(out / f"{compiler}-float32", compiler) for compiler in STARTS)]
+        rows += _calls(Folders(out / f"{compiler}-{precision}"), compiler, precision)
+    return rows
+
+
+def engine_starts(out: Path) -> list[Row]:
+    """Time processes that draw with engines which an earlier process built."""
+    rows = []
+    for compiler in STARTS:
+        folders = Folders(out / compiler)
+        with Host.open(folders, Settings(precision="float32")) as host:
+            _built(host, compiler)
+        rows.append(_hit(folders.root, compiler))
+    return rows
+
+
+def _built(host: Host, compiler: str) -> Plan:
+    """Build what the starter draws with; gives the plan of a picture."""
+    spec = host.offer("compilers", compiler)
+    if why := spec.missing():
+        raise SystemExit(f"{compiler} does not work here: {why}")
+    plan = host.plan(InvocationRequest(prompt="x", acceleration=compiler))
+    builds = tuple(
+        Build(component=component, compiler=compiler)
+        for component in (Component.UNET, Component.VAE_DECODER)
+        if component in spec.components
+    )
+    host.run_here(replace(plan, builds=builds))
+    return plan
 
 
 def _calls(folders: Folders, compiler: str, precision: Any) -> list[Row]:
     import torch
 
     with Host.open(folders, Settings(precision=precision)) as host:
-        spec = host.offer("compilers", compiler)
-        if why := spec.missing():
-            raise SystemExit(f"{compiler} does not work here: {why}")
-        plan = host.plan(InvocationRequest(prompt="x", acceleration=compiler))
-        builds = tuple(
-            Build(component=component, compiler=compiler)
-            for component in (Component.UNET, Component.VAE_DECODER)
-            if component in spec.components
-        )
-        host.run_here(replace(plan, builds=builds))
+        plan = _built(host, compiler)
         with Machine.open(host) as machine:
             before = torch.get_num_threads()
             torch.set_num_threads(1)
@@ -69,7 +86,7 @@ def _calls(folders: Folders, compiler: str, precision: Any) -> list[Row]:
                 torch.set_num_threads(before)
 
 
-def _call(machine: Machine, plan: Any, compiler: str, side: int) -> Row:
+def _call(machine: Machine, plan: Plan, compiler: str, side: int) -> Row:
     import torch
 
     precision = machine.precision(None)
@@ -111,7 +128,7 @@ def _in_turn(*works: Callable[[], object]) -> list[float]:
     return [median(times[1:]) for times in spent]
 
 
-def _keys(out: Path) -> list[Row]:
+def engine_keys(out: Path) -> list[Row]:
     """Time the digest of a file as large as a checkpoint, read the first time and known the second."""
     file = out / "large.safetensors"
     chunk = os.urandom(2**24)
