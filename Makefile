@@ -63,7 +63,7 @@ test: check networks
 check: dev
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary $(FOLDERS)
+	@$(BIN)/mypy --no-error-summary $(FOLDERS) benchmarks
 	@said=$$(PYTHONPATH=.ns $(BIN)/lint-imports) || { echo "$$said"; exit 1; }
 	@$(TEST_ENV) $(BIN)/python -m pytest -q -p no:randomly tests/architecture/test_sizes.py
 

@@ -38,7 +38,7 @@ PATH = (
 def authors(out: Path) -> list[Row]:
     """Go the whole way once; raises CalledProcessError for a command that fails."""
     python = _environment(out / "venv")
-    taken = []
+    taken: list[float] = []
     for typed, words in PATH:
         folder = out if not taken else out / NAME
         start = time.perf_counter()

@@ -95,7 +95,8 @@ def _environment(installed: Path | None) -> dict[str, str]:
 
 def _starts(out: Path, installed: Path) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Give the CPU seconds of the process and of `Host.open` in it, without the installed plugins and with them."""
-    few, many = [], []
+    few: list[tuple[float, float]] = []
+    many: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
         for found, where, least in ((few, None, 0), (many, installed, MANY)):
             done = subprocess.run(
@@ -158,7 +159,13 @@ def _dispatch(out: Path, observers: int) -> Row:
 
 
 def _listing(out: Path, installed: Path | None, words: str) -> Row:
-    command = [Path(sys.executable).with_name("stretto"), "plugins", "list", "--data-dir", out / "host"]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("stretto"),
+        "plugins",
+        "list",
+        "--data-dir",
+        out / "host",
+    ]
     took, worked = [], []
     for _ in range(ROUNDS):
         began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)

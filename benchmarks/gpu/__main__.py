@@ -53,11 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _ways(text: str) -> list[str]:
+    found = text.split(",")
+    if unknown := sorted(set(found).difference(names())):
+        raise argparse.ArgumentTypeError(f"'{unknown[0]}' is none of {', '.join(names())}")
+    return found
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", default=",".join(SIZES_PX), help="sd15, sdxl or both with a comma")
-    parser.add_argument("--ways", default=",".join(names()), help="of " + ", ".join(names()))
+    parser.add_argument("--ways", type=_ways, default=list(names()), help="of " + ", ".join(names()))
     parser.add_argument("--batches", default="1,8", help="pictures at once")
     parser.add_argument(
         "--tiny", action="store_true", help="narrow networks at 64 px, to try the command out"
@@ -91,7 +98,7 @@ def _measured(
         )
         for part in PARTS
     }
-    for name in options.ways.split(","):
+    for name in options.ways:
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         yield _row(name, kind, setups, batches)
@@ -134,8 +141,7 @@ def _lengths(setup: Setup, rows: int) -> dict[str, int]:
 
 
 def _error(setup: Setup, opened: Way) -> str:
-    from stretto.host.engine.graphs import compare
-    from stretto.host.engine.parity import BOUNDS
+    from stretto.host.engine.parity import BOUNDS, compare
 
     inputs = setup.graph.sample(_lengths(setup, 2), seed=1)
     expected = eager(setup.graph)(inputs)

@@ -45,8 +45,11 @@ class Target:
 
     def met(self, value: float) -> str:
         """Say which of the two is met."""
-        better = (lambda bound: value <= bound) if self.unit == "s" else (lambda bound: value >= bound)
-        return "aim" if better(self.aim) else "must" if better(self.must) else "missed"
+
+        def holds(bound: float) -> bool:
+            return value <= bound if self.unit == "s" else value >= bound
+
+        return "aim" if holds(self.aim) else "must" if holds(self.must) else "missed"
 
 
 # For one H200. Records: TensorRT on an H100 and MLPerf Inference; floors: FLOPs over 790 TFLOP/s.

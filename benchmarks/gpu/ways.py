@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stretto.host import AxisRange, CompilerSpec, Profile
 from stretto.host.errors import EngineError
@@ -98,10 +98,11 @@ def median_ms(call: Callable[[], object], device: str) -> float:
 
     for _ in range(_WARM):
         call()
-    found = []
+    found: list[float] = []
     for _ in range(_CALLS):
         if device.startswith("cuda"):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            event: Any = torch.cuda.Event  # untyped
+            begin, end = (event(enable_timing=True) for _ in range(2))
             begin.record()
             call()
             end.record()
