@@ -14,6 +14,7 @@ from .contracts.engines import (
     Port,
     Profile,
     Refitter,
+    Targeted,
 )
 from .contracts.events import (
     EngineBuilt,
@@ -231,6 +232,7 @@ __all__ = [
     "StepProgress",
     "StepStarted",
     "StrettoError",
+    "Targeted",
     "TickTook",
     "TilingUpscaler",
     "TooManyRequestsError",

@@ -25,6 +25,7 @@ __all__ = [
     "Port",
     "Profile",
     "Refitter",
+    "Targeted",
 ]
 
 # The lengths of the named axes that an engine takes: "batch", "height", "width" (latent cells; pixels of
@@ -164,4 +165,15 @@ class Refitter(Protocol):
 
         The two networks have one architecture. Raises EngineBuildError for an engine that keeps its weights,
         and where the device is not there that it is for.
+        """
+
+
+@runtime_checkable
+class Targeted(Protocol):
+    """A compiler whose flags depend on what it builds for."""
+
+    def flags_for(self, target: str) -> tuple[tuple[str, ...], ...]:
+        """Give the flags of engines that are built for `target`, then those of others that serve in their place.
+
+        They go into the key instead of what `flags` gives, which is asked where no target is known.
         """

@@ -163,7 +163,8 @@ class CompilerSpec(Spec):
 
     `missing` says why it cannot build here and what would do, without importing anything heavy.
     `profiled` is the default policy for shapes: "static" engines take one size, so that larger canvases
-    are drawn in windows of it; "range" engines take all sizes of a range.
+    are drawn in windows of it; "range" engines take all sizes of a range. Where it depends on what is built for,
+    `profiled_for` gives it of a target, as the compiler says those.
     """
 
     build: Callable[[], Compiler]
@@ -171,3 +172,4 @@ class CompilerSpec(Spec):
     precisions: tuple[Precision, ...]
     profiled: Literal["static", "range"] = "static"
     missing: Callable[[], str | None] = lambda: None
+    profiled_for: Callable[[str], Literal["static", "range"]] | None = None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from stretto.trt_cache.keys import EngineKey
-from stretto.trt_cache.kin import covering, nearest_kin
+from stretto.trt_cache.kin import nearest_kin
 from stretto.trt_cache.store import About, CacheError, EngineStore, Source, State, StoredEngine
 
 from ..contracts.acceleration import Acceleration, Build
@@ -27,6 +27,7 @@ from ..contracts.specs import CompilerSpec
 from ..errors import EngineBuildError, EngineOpenError, UnsupportedError
 from .bound import TEXTS, Bound, Hearing, swapped
 from .exports import Exports
+from .finding import find_engine, flags_of, policy_of
 from .gate import DRAWN_DB, check_engine, drawn_psnr_db
 from .graph_digest import architecture_digest, graph_digest
 from .graphs import Graph, network, present
@@ -144,7 +145,8 @@ class Engines:
                 f"'{name}' does not build for '{target}'; targets: {', '.join(compiler.targets())}"
             )
         graph = network(model, component, self.store.root, _precision(model, component, spec))
-        profile = profile_of(build.profile or spec.profiled, component, size_px)
+        here = target or compiler.target(self._device)
+        profile = profile_of(build.profile or policy_of(spec, here), component, size_px)
         key = EngineKey(
             component=component,
             graph=graph_digest(model, component, self._digest_of),
@@ -152,8 +154,8 @@ class Engines:
             precision=graph.precision,
             compiler=name,
             version=compiler.version(),
-            target=target or compiler.target(self._device),
-            flags=compiler.flags(),
+            target=here,
+            flags=flags_of(compiler, here)[0],
         )
         return Order(graph=graph, compiler=compiler, profile=profile, key=key, size_px=size_px)
 
@@ -256,18 +258,11 @@ class Engines:
         return bound
 
     def _found(self, order: Order, policy: str | None) -> tuple[Order, StoredEngine | None]:
-        """Find the engine of an order; where there is none, one of other ranges that holds it, which is ordered then.
-
-        None but the order's own is taken where `policy` is "static", none of one size where it is "range".
-        """
-        stored = self.store.find(order.key)
-        if policy == "static" or stored is not None:
+        """Find the engine of an order; where another one stands in its place, that one is ordered then."""
+        stored = find_engine(self.store, order.key, order.compiler, policy)
+        if stored is None or stored.key == order.key:
             return order, stored
-        there = [one for one in self.store.all() if policy is None or not one.key.static]
-        wider = covering(there, order.key)
-        if wider is None:
-            return order, stored
-        return replace(order, key=wider.key, profile=dict(wider.key.axes)), wider
+        return replace(order, key=stored.key, profile=dict(stored.key.axes)), stored
 
     def _about(self, model: LoadedModel, order: Order) -> About:
         spec = model.spec
@@ -302,7 +297,8 @@ class Engines:
         for component in readers:
             try:
                 order = self.order(model, Build(component=component, compiler=name), plan.size)
-                if stored := self.store.find(order.key):
+                order, stored = self._found(order, plan.engine_profile)
+                if stored is not None:
                     yield self.serving(order, model, stored)
             except (EngineOpenError, UnsupportedError) as error:
                 teller.torch_did(f"{component}: {error}")

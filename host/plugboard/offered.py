@@ -34,7 +34,7 @@ METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "background_removers": ("background remover", ("remove",)),
         "compilers": (
             "compiler",
-            ("version", "target", "targets", "flags", "build", "refit", "unable", "open"),
+            ("version", "target", "targets", "flags", "flags_for", "build", "refit", "unable", "open"),
         ),
     }
 )

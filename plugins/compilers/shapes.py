@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from stretto.host import Network, Port, Profile
 
-__all__ = ["is_dynamic", "ranges", "shape_at"]
+__all__ = ["is_dynamic", "is_one_size", "ranges", "shape_at"]
 
 _NAMED = re.compile(r"([a-z_]+)(?:([*/])(\d+))?")
 
@@ -20,6 +20,11 @@ def shape_at(port: Port, lengths: Mapping[str, int]) -> tuple[int, ...]:
 def is_dynamic(port: Port, profile: Profile) -> bool:
     """Say whether a port's shape differs over the profile."""
     return any(isinstance(word, str) and not profile[_parts(word)[0]].static for word in port.shape)
+
+
+def is_one_size(profile: Profile) -> bool:
+    """Say whether nothing but the batch has more than one length, so that CUDA graphs can be captured."""
+    return all(span.static for name, span in profile.items() if name != "batch")
 
 
 def ranges(network: Network, profile: Profile) -> dict[str, tuple[tuple[int, ...], ...]]:

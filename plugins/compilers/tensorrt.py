@@ -26,7 +26,7 @@ from stretto.host import (
     did_you_mean,
 )
 
-from .shapes import ranges
+from .shapes import is_one_size, ranges
 from .supervising import supervised
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ __all__ = ["OFFERS", "PLAN", "Library", "TensorRt", "offers"]
 _BUILDER = "stretto.plugins.compilers.tensorrt_child"
 _REFITTER = "stretto.plugins.compilers.tensorrt_refit_child"
 PLAN = "engine.plan"  # the file in an engine's folder
+REFITTABLE = "refittable"
+CAPTURABLE = "capturable_of_one_size"  # takes no memory of its own while it runs, which CUDA graphs forbid
 _TURING = "sm75"
 _OLDEST = 75
 _REQUIRED_SM = re.compile(r"sm(\d+)")
@@ -51,6 +53,7 @@ class Library:
     distributions: tuple[str, ...]  # that bring the module; the first is the one to install
     extra: str
     targets: tuple[str, ...] = ()  # that can be built for without the GPU
+    flags: tuple[str, ...] = ()  # beyond what both have
 
     def version(self) -> str | None:
         """Give the installed version, or None."""
@@ -68,6 +71,7 @@ RTX = Library(
     distributions=("tensorrt_rtx_cu13", "tensorrt_rtx_cu12", "tensorrt_rtx"),
     extra="tensorrt-rtx",
     targets=(_TURING, "sm80", "sm86", "sm89", "sm120", "sm121"),
+    flags=(CAPTURABLE,),
 )
 FULL = Library(
     module="tensorrt",
@@ -100,7 +104,13 @@ class TensorRt:
 
     def flags(self) -> tuple[str, ...]:
         """Give what is switched on beyond the library's defaults."""
-        return ("strongly_typed",)
+        return ("strongly_typed", *self.library.flags)
+
+    def flags_for(self, target: str) -> tuple[tuple[str, ...], ...]:
+        """Say of engines for the GPU that is here that they take other weights, if they do; others serve there, too."""
+        if self._refittable(target):
+            return (*self.flags(), REFITTABLE), self.flags()
+        return (self.flags(),)
 
     def build(
         self,
@@ -123,7 +133,8 @@ class TensorRt:
             "plan": str(out / PLAN),
             "capabilities": capabilities,
             "shapes": ranges(network, profile),
-            "refittable": self.refits and target == _capability("cuda"),
+            "refittable": self._refittable(target),
+            "capturable": CAPTURABLE in self.library.flags and is_one_size(profile),
         }
         self._done(_BUILDER, order, report, network=network, target=target)
 
@@ -182,6 +193,9 @@ class TensorRt:
         from .tensorrt_running import OpenEngine
 
         return OpenEngine(self.library.module, file, network, profile, device)
+
+    def _refittable(self, target: str) -> bool:
+        return self.refits and target == _capability("cuda")
 
     def _capabilities(self, network: Network, target: str) -> tuple[str, ...]:
         """Give the builder's names of the GPUs to build for; none means the one that is here."""

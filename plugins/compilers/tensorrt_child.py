@@ -16,7 +16,10 @@ _OFTEN_S = 0.1  # between two words about progress
 
 
 def build(order: Mapping[str, Any], tell: Tell) -> None:
-    """Write the plan that `order` describes: `library`, `onnx`, `plan`, `capabilities`, `shapes`, `refittable`."""
+    """Write the plan that `order` describes.
+
+    It has `library`, `onnx`, `plan`, `capabilities`, `shapes`, `refittable` and `capturable`.
+    """
     tell("load the builder", None)
     trt = importlib.import_module(order["library"])
     # polygraphy serves the library that POLYGRAPHY_USE_TENSORRT_RTX names when it is imported
@@ -40,6 +43,8 @@ def build(order: Mapping[str, Any], tell: Tell) -> None:
                 config.num_compute_capabilities = len(names)
             for place, name in enumerate(names):
                 config.set_compute_capability(getattr(trt.ComputeCapability, name), place)
+            if order["capturable"]:
+                config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
             return config
 
     profile = Profile()

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from stretto.host import EngineOpenError, Network, Profile
 
+from .shapes import is_one_size
+
 __all__ = ["Blocks", "compile_blocks"]
 
 # What diffusers' and transformers' networks repeat, by the names of the classes.
@@ -26,7 +28,7 @@ class Blocks:
     def __init__(self, artifacts: bytes, network: Network, profile: Profile, device: str) -> None:
         if artifacts:
             torch.compiler.load_cache_artifacts(artifacts)
-        fixed = all(span.static for name, span in profile.items() if name != "batch")
+        fixed = is_one_size(profile)
         # graphs are for one size each; without CUDA there are none
         self._graphs = device.startswith("cuda") and fixed
         self._names = [port.name for port in network.inputs]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stretto.host import (
     CompilerSpec,
@@ -228,6 +228,11 @@ def _device(network: Network, profile: Profile) -> str:
     return str(first.device.type)
 
 
+def _policy(target: str) -> Literal["static", "range"]:
+    """Give one size for GPUs, where CUDA graphs are for one size each; a package for CPUs takes them all."""
+    return "static" if target.startswith("sm") else "range"
+
+
 @cache
 def _cpu_digest() -> str:
     """Tell kinds of CPUs apart by what they can do, as Linux says it, elsewhere by their name."""
@@ -262,6 +267,7 @@ OFFERS = (
         components=tuple(Component),
         precisions=tuple(Precision),
         profiled="range",
+        profiled_for=_policy,
         missing=_missing,
     ),
 )

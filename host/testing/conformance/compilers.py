@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...contracts.engines import CompiledNetwork, Compiler, Component, Profile
+from ...contracts.engines import CompiledNetwork, Compiler, Component, Profile, Targeted
 from ...contracts.models import Precision
 from ...contracts.specs import CompilerSpec
 from ..toy import PROFILE, STATIC, ToyNetwork
@@ -47,7 +47,8 @@ def _check_engines(spec: CompilerSpec, compiler: Compiler, checks: Checks, suppl
     if unable is not None:
         checks.skip((*BUILT, "errors are ours"), unable)
         return
-    profile = STATIC if spec.profiled == "static" else PROFILE
+    policy = spec.profiled_for(compiler.target(DEVICE)) if spec.profiled_for else spec.profiled
+    profile = STATIC if policy == "static" else PROFILE
     bench = _Bench(compiler, ToyNetwork(supplies.root), profile, supplies.folder("engine"))
     if checks.run(BUILT[0], partial(_check_builds, bench)):
         checks.run(BUILT[1], partial(_check_agrees, bench))
@@ -74,6 +75,8 @@ def _check_words(spec: CompilerSpec) -> None:
             raise BreachError(f"`{name}` are {values!r}; known: {', '.join(kind)}")
     if spec.profiled not in ("static", "range"):
         raise BreachError(f"`profiled` is {spec.profiled!r}; known: static, range")
+    if spec.profiled_for is not None and not callable(spec.profiled_for):
+        raise BreachError(f"`profiled_for` is {spec.profiled_for!r}; give a function of a target, or None")
 
 
 def _missing(spec: CompilerSpec) -> str:
@@ -96,9 +99,19 @@ def _check_key(compiler: Compiler) -> bool:
             f"`target` for {DEVICE} is {target!r}, and another the next time; it goes into the engine's key"
         )
     flags = compiler.flags()
-    if not isinstance(flags, tuple) or not all(isinstance(flag, str) for flag in flags):
+    if not _are_flags(flags):
         raise BreachError(f"`flags` are {flags!r}; give a tuple of texts")
+    if isinstance(compiler, Targeted):
+        told = compiler.flags_for(target)
+        if not isinstance(told, tuple) or not told or not all(map(_are_flags, told)):
+            raise BreachError(
+                f"`flags_for` gives {told!r}; give a tuple of tuples of texts, the built engines' first"
+            )
     return True
+
+
+def _are_flags(flags: object) -> bool:
+    return isinstance(flags, tuple) and all(isinstance(flag, str) for flag in flags)
 
 
 def _check_builds(bench: _Bench) -> bool:

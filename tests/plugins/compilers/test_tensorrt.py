@@ -276,6 +276,33 @@ def test_what_is_no_engine_takes_no_weights(toy, tmp_path, monkeypatch):
     assert not list(out.iterdir())
 
 
+def test_engines_that_take_other_weights_have_a_flag_of_their_own(monkeypatch):
+    plain = (RTX.build().flags(),)
+    assert all("refittable" not in flags for flags in plain)
+    assert RTX.build().flags_for("sm89") == plain  # it is built elsewhere than it runs, and keeps its weights
+    monkeypatch.setattr(tensorrt, "_capability", lambda _device: "sm89")
+    built, *others = RTX.build().flags_for("sm89")
+    assert built == (*plain[0], "refittable")
+    assert tuple(others) == plain  # what came from elsewhere serves
+    assert RTX.build().flags_for("sm120") == plain
+    without = {spec.name: spec for spec in tensorrt.offers(refits=False)}["tensorrt_rtx"].build()
+    assert without.flags_for("sm89") == plain
+
+
+@needs_rtx
+@pytest.mark.parametrize(("profile", "here"), [(STATIC, "sm89"), (PROFILE, "sm120")])
+def test_the_builder_is_told_what_the_flags_say(toy, tmp_path, monkeypatch, profile, here):
+    orders = []
+    monkeypatch.setattr(tensorrt, "_capability", lambda _device: here)
+    monkeypatch.setattr(tensorrt, "supervised", lambda _module, order, *_more, **_named: orders.append(order))
+    RTX.build().build(toy, profile, "sm89", tmp_path, silent)
+    (order,) = orders
+    assert order["refittable"] == ("refittable" in RTX.build().flags_for("sm89")[0])
+    assert order["capturable"] == (profile is STATIC)
+    assert "capturable_of_one_size" in RTX.build().flags()
+    assert "capturable_of_one_size" not in FULL.build().flags()
+
+
 def test_whether_engines_take_other_weights_is_set():
     assert [spec.build().refits for spec in tensorrt.offers()] == [True, True]
     assert [spec.build().refits for spec in tensorrt.offers(refits=False)] == [False, False]

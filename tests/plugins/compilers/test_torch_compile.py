@@ -62,6 +62,15 @@ def agrees(engine, network, sizes=SIZES) -> None:
         assert torch.allclose(got, expected, atol=1e-5)
 
 
+def test_engines_for_gpus_have_one_size_as_cuda_graphs_do():
+    assert OFFER.profiled_for is not None
+    assert [OFFER.profiled_for(target) for target in ("sm89", "sm120", TorchCompile().target("cpu"))] == [
+        "static",
+        "static",
+        "range",
+    ]
+
+
 @needs_compiler
 def test_a_package_computes_what_torch_does_at_every_size(toy, package):
     assert sorted(file.name for file in package.iterdir()) == [ABOUT, PACKAGE]
