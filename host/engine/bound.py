@@ -1,6 +1,7 @@
 """Networks of torch whose calls go to compiled engines while a context lasts; the others, and the weights, stay.
 
-What an engine does not take (another size, a longer prompt) is done by torch, and told once.
+What an engine does not take (another size, a longer prompt) is done by torch, and told once. An engine that fails
+is not called again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from transformers.models.clip.modeling_clip import CLIPTextModelOutput
 
 from ..contracts.engines import CompiledNetwork, Component, Port, Profile
 from ..contracts.protocols import LoadedModel
+from ..errors import CancelledError, EngineOpenError
+from .device import is_out_of_memory
 from .graph_ports import network_of, text_outputs
 
 __all__ = ["TEXTS", "Bound", "Hearing", "Untaken", "lengths", "swapped", "unet_inputs"]
@@ -68,18 +71,30 @@ class Bound:
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Run on inputs of any type of number; batches larger than the engine takes go in parts.
 
-        Raises Untaken, saying what, for lengths outside of the profile.
+        Raises Untaken, saying what, for lengths outside of the profile, and EngineOpenError where the engine fails.
         """
         at = lengths(self.inputs, inputs)
         batch = self._checked(at)
         taken = {port.name: _shaped(inputs[port.name], port) for port in self.inputs}
         if at.get("batch", batch) <= batch:
-            return self.engine(taken)
+            return self._run(taken)
         parts = [
-            [tensor.clone() for tensor in self.engine(self._rows(taken, start, start + batch))]
+            [tensor.clone() for tensor in self._run(self._rows(taken, start, start + batch))]
             for start in range(0, at["batch"], batch)
         ]
         return tuple(torch.cat(same) for same in zip(*parts, strict=True))
+
+    def _run(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        try:
+            return self.engine(inputs)
+        except EngineOpenError:
+            raise
+        except Exception as error:
+            # a stop, and a full device, are dealt with where the job is
+            if isinstance(error, CancelledError) or is_out_of_memory(error):
+                raise
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise EngineOpenError(f"its engine failed while it ran: {said}") from error
 
     def _checked(self, at: Mapping[str, int]) -> int:
         """Give how many rows go in one call."""
@@ -107,12 +122,13 @@ def _shaped(tensor: torch.Tensor, port: Port) -> torch.Tensor:
     return converted.reshape(()) if not port.shape else converted.reshape(1) if not tensor.ndim else converted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Hearing:
-    """Who hears of engines that ran, and of what torch did in their place and why."""
+    """Who hears of engines that ran or failed, and of what torch did in their place and why."""
 
     used: Callable[[Component], None]
     torch_did: Callable[[str], None]
+    failed: Callable[[Bound], None]
 
 
 @contextmanager
@@ -135,12 +151,12 @@ def swapped(model: LoadedModel, engines: Sequence[Bound], hearing: Hearing) -> I
 
 
 class _Tried:
-    """An engine that is tried first; what it does not take is told once for each reason."""
+    """An engine that is tried first, until it fails; what it does not take is told once for each reason."""
 
     def __init__(self, engine: Bound, hearing: Hearing) -> None:
         self._engine = engine
         self._hearing = hearing
-        self._ran = False
+        self._ran = self._failed = False
 
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Give the first output, or None where torch must do it."""
@@ -149,10 +165,17 @@ class _Tried:
 
     def all(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...] | None:
         """Give every output, or None where torch must do it."""
+        if self._failed:
+            return None
         try:
             outputs = self._engine(inputs)
         except Untaken as why:
             self._hearing.torch_did(str(why))
+            return None
+        except EngineOpenError as error:
+            self._failed = True
+            self._hearing.failed(self._engine)
+            self._hearing.torch_did(f"{self._engine.component}: {error}")
             return None
         if not self._ran:
             self._ran = True

@@ -5,8 +5,9 @@ Whatever stands in the way, torch does the work, and the job's record says why.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +25,10 @@ from ..contracts.models import Precision, WeightFile
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
-from ..errors import EngineBuildError, EngineOpenError, UnsupportedError
+from ..errors import EngineBuildError, EngineOpenError, OutOfMemoryError, PluginError, UnsupportedError
+from .asked import obstacle, wanted
 from .bound import TEXTS, Bound, Hearing, swapped
+from .device import out_of_memory_said
 from .exports import Exports
 from .finding import find_engine, flags_of, policy_of
 from .gate import DRAWN_DB, check_engine, drawn_psnr_db
@@ -38,6 +41,9 @@ __all__ = ["Engines", "Order", "Teller", "wanted"]
 
 OPEN = 8  # engines that stay open; an engine takes about as much memory as the weights in it
 Report = Callable[[str, float | None], None]
+# what keeps an engine from serving, while torch can
+_OBSTACLES = (EngineBuildError, EngineOpenError, UnsupportedError, PluginError)
+logger = logging.getLogger(__name__)
 _UNETS = (Component.UNET, Component.CONTROLLED_UNET)
 
 
@@ -104,7 +110,7 @@ class Engines:
         Those that are missing are built first where the plan says so. Raises what `teller.building` does.
         """
         asked = plan.acceleration
-        why = None if asked is None else _obstacle(model, plan)
+        why = None if asked is None else obstacle(model, plan)
         if asked is None or why is not None:
             if why is not None:
                 teller.torch_did(why)
@@ -113,12 +119,19 @@ class Engines:
         engines = []
         for component in wanted(plan, model):
             try:
-                engines.append(self._ready(model, component, asked, plan, teller))
-            except (EngineBuildError, EngineOpenError, UnsupportedError) as error:
+                with out_of_memory_said(f"opening the engine of the {component}"):
+                    engines.append(self._ready(model, component, asked, plan, teller))
+            except _OBSTACLES as error:
                 teller.torch_did(f"{component}: {error}")
+            except OutOfMemoryError:
+                teller.torch_did(f"{component}: the memory is full, and its engine would take more of it")
         engines += self._readers(model, plan, asked.requested, teller)
-        with swapped(model, engines, Hearing(used=teller.compiled_did, torch_did=teller.torch_did)):
-            yield
+        broken: list[Bound] = []
+        try:
+            with swapped(model, engines, Hearing(teller.compiled_did, teller.torch_did, broken.append)):
+                yield
+        finally:
+            self._dropped(broken)
 
     def order(self, model: LoadedModel, build: Build, size_px: int) -> Order:
         """Say what is to be built for windows of `size_px` pixels.
@@ -205,10 +218,11 @@ class Engines:
         except CacheError as error:
             raise EngineBuildError(f"the {order.component} is not kept: {error}") from error
         except OSError as error:
-            raise EngineBuildError(
-                f"the {order.component} cannot be kept in {self.store.root}: {error.strerror or error}; "
-                "free some disk, or name another folder with --engine-dir"
-            ) from error
+            raise self._unkept(order, error) from error
+        except PluginError as error:
+            if isinstance(error.__cause__, OSError):
+                raise self._unkept(order, error.__cause__) from error
+            raise EngineBuildError(f"the {order.component}: {error}") from error
 
     def serving(self, order: Order, model: LoadedModel, stored: StoredEngine) -> Bound:
         """Open an engine; one that was never verified is first held against torch.
@@ -223,7 +237,11 @@ class Engines:
             raise EngineOpenError(f"the engine {stored.digest[:12]} cannot run here: {why}")
         bound = self._opened(order, stored)
         if stored.state is State.UNVERIFIED:
-            report = self._checked(order, model, bound)
+            try:
+                report = self._checked(order, model, bound)
+            except Exception:  # a full device, say, which says nothing of the engine
+                self._closed(stored.digest)
+                raise
             if not report.passed:
                 self._closed(stored.digest)
                 self.store.quarantine(stored.digest, report.to_json())
@@ -300,7 +318,7 @@ class Engines:
                 order, stored = self._found(order, plan.engine_profile)
                 if stored is not None:
                     yield self.serving(order, model, stored)
-            except (EngineOpenError, UnsupportedError) as error:
+            except _OBSTACLES as error:
                 teller.torch_did(f"{component}: {error}")
 
     def _opened(self, order: Order, stored: StoredEngine) -> Bound:
@@ -314,6 +332,20 @@ class Engines:
         self._open.move_to_end(stored.digest)
         return self._open[stored.digest]
 
+    def _unkept(self, order: Order, error: OSError) -> EngineBuildError:
+        return EngineBuildError(
+            f"the {order.component} cannot be kept in {self.store.root}: {error.strerror or error}; "
+            "free some disk, or name another folder with --engine-dir"
+        )
+
+    def _dropped(self, broken: Sequence[Bound]) -> None:
+        """Close engines that failed; the next job opens them anew."""
+        for digest in [digest for digest, one in self._open.items() if any(one is each for each in broken)]:
+            try:
+                self._closed(digest)
+            except Exception:  # torch drew what it did not
+                logger.warning("the engine %s failed, and cannot be closed", digest[:12], exc_info=True)
+
     def _closed(self, digest: str) -> None:
         self._open.pop(digest).engine.close()
 
@@ -325,7 +357,11 @@ class Engines:
         if not report.passed or not alone:
             return report
         spec = self._host.offer("schedulers", model.scheduler_config["_class_name"])
-        psnr_db = drawn_psnr_db(model, [bound], spec.build(dict(model.scheduler_config)), order.size_px)
+        scheduler = spec.build(dict(model.scheduler_config))
+        try:
+            psnr_db = drawn_psnr_db(model, [bound], scheduler, order.size_px)
+        except EngineOpenError as error:
+            return replace(report, passed=False, why=f"a picture of ten steps: {error}")
         passed = psnr_db >= DRAWN_DB
         why = (
             ""
@@ -333,28 +369,6 @@ class Engines:
             else f"a picture of ten steps is {psnr_db:.1f} dB from torch's, the bound is {DRAWN_DB}"
         )
         return replace(report, psnr_db=psnr_db, passed=passed, why=why)
-
-
-def wanted(plan: Plan, model: LoadedModel) -> tuple[Component, ...]:
-    """Say which networks of a model are compiled for a plan: what runs often, or over many pixels."""
-    nodes = [*plan.nodes, *(child for node in plan.nodes for child in node.children)]
-    over = [stage.diffusion for stage in plan.upscale if stage.diffusion]
-    asked = [Component.UNET]
-    if any(node.controls for node in nodes) or any(drawn.control for drawn in over):
-        asked.append(Component.CONTROLLED_UNET)
-    asked.append(Component.VAE_DECODER)
-    if over or plan.refiner or any(node.image or node.mask for node in nodes):
-        asked.append(Component.VAE_ENCODER)
-    return tuple(component for component in asked if component in present(model))
-
-
-def _obstacle(model: LoadedModel, plan: Plan) -> str | None:
-    """Say why no engine can be used for a whole plan; None where some can."""
-    if any(plan.tile):
-        return "pictures that go on at their other end (`tile`) are drawn by torch: an engine's borders are fixed"
-    if "forward" in vars(model.unet):
-        return "the memory is full, and an engine would take more of it"
-    return None
 
 
 def _precision(model: LoadedModel, component: Component, spec: CompilerSpec) -> Precision:

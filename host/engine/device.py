@@ -15,6 +15,7 @@ from ..errors import ConfigurationError, OutOfMemoryError
 __all__ = [
     "dtype_of",
     "free_cache",
+    "is_out_of_memory",
     "out_of_memory_said",
     "pick_device",
     "pick_precision",
@@ -82,14 +83,15 @@ def out_of_memory_said(doing: str) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         free_cache()
         raise OutOfMemoryError(f"The device ran out of memory while {doing}: {_ADVICE}.") from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error, torch's or ours, is that of a full device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemoryError):
         return True
     # the CPU allocator and MPS raise plain RuntimeErrors
     text = str(error)

@@ -10,13 +10,14 @@ import torch
 from ..contracts.engines import ParityReport, Profile
 from ..contracts.plan import Chunking
 from ..contracts.protocols import LoadedModel, Scheduler
+from ..errors import EngineOpenError
 from .bound import Bound, Hearing, swapped
 from .components import home_of
 from .conditioning import conditions
 from .denoise import denoise
 from .graphs import Graph
 from .latents import decode, lay_windows, noise
-from .parity import BOUNDS, compare
+from .parity import BOUNDS, compare, failed
 from .schedule import lay_out
 
 __all__ = ["DRAWN_DB", "check_engine", "drawn_psnr_db"]
@@ -31,7 +32,10 @@ PROMPT = "a red circle on a white background"
 
 
 def check_engine(engine: Bound, graph: Graph) -> ParityReport:
-    """Compare an engine with torch on inputs drawn from a seed, at the profile's own sizes and its ends."""
+    """Compare an engine with torch on inputs drawn from a seed, at the profile's own sizes and its ends.
+
+    An engine that fails does not pass.
+    """
     expected: list[torch.Tensor] = []
     got: list[torch.Tensor] = []
     module = graph.module()
@@ -39,7 +43,10 @@ def check_engine(engine: Bound, graph: Graph) -> ParityReport:
         inputs = graph.sample(axes, SEED)
         with torch.inference_mode():
             expected += module(*(inputs[port.name] for port in graph.inputs))
-            got += [tensor.clone() for tensor in engine(inputs)]
+            try:
+                got += [tensor.clone() for tensor in engine(inputs)]
+            except EngineOpenError as error:
+                return failed(BOUNDS[graph.precision], str(error))
     return compare(expected, got, BOUNDS[graph.precision])
 
 
@@ -53,11 +60,16 @@ def _sizes(profile: Profile) -> list[dict[str, int]]:
 def drawn_psnr_db(model: LoadedModel, engines: Sequence[Bound], scheduler: Scheduler, size_px: int) -> float:
     """Draw one picture in ten steps by torch and by engines; give how close they are, in decibels.
 
-    100 stands for equal pictures. The peak is the range of pixel values, 2.
+    100 stands for equal pictures. The peak is the range of pixel values, 2. Raises EngineOpenError for an engine
+    that fails or does not take what is drawn.
     """
+    why: list[str] = []
+    hearing = Hearing(used=lambda _: None, torch_did=why.append, failed=lambda _: None)
     seen = [_drawn(model, scheduler, size_px)]
-    with swapped(model, engines, Hearing(used=lambda _: None, torch_did=lambda _: None)):
+    with swapped(model, engines, hearing):
         seen.append(_drawn(model, scheduler, size_px))
+    if why:  # torch's picture would be held against itself
+        raise EngineOpenError(why[0])
     error = float(torch.mean((seen[0] - seen[1]) ** 2))
     return 100.0 if not error else 10 * math.log10(4 / error)
 

@@ -107,8 +107,16 @@ class Graph:
         """Give the ONNX file, exported, cleaned and checked at the first call; raises EngineBuildError."""
         if self.export is None:
             path = self.folder / f"{self.component}.onnx"
-            with torch.inference_mode(mode=False), torch.no_grad():
-                export(self.component, self.module(), self.sample(TRACED), (self.inputs, self.outputs), path)
+            try:
+                with torch.inference_mode(mode=False), torch.no_grad():
+                    export(
+                        self.component, self.module(), self.sample(TRACED), (self.inputs, self.outputs), path
+                    )
+            except OSError as error:
+                raise EngineBuildError(
+                    f"the ONNX graph of the {self.component} cannot be written to {self.folder}: "
+                    f"{error.strerror or error}; free some disk, or name another folder with --engine-dir"
+                ) from error
             report = _checked(self, path, self.checked_at) if self.checked_at else None
             if report is not None and not report.passed:
                 raise EngineBuildError(

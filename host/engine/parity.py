@@ -9,7 +9,7 @@ import torch
 from ..contracts.engines import ParityReport
 from ..contracts.models import Precision
 
-__all__ = ["BOUNDS", "LEAST_COSINE", "compare", "worst"]
+__all__ = ["BOUNDS", "LEAST_COSINE", "compare", "failed", "worst"]
 
 # The largest error allowed, relative to the largest value that torch gives. Two libraries add up in
 # different orders: over the depth of a full UNet that makes 1e-5 in float32 (1e-3 where a GPU multiplies
@@ -28,9 +28,9 @@ def compare(expected: Sequence[torch.Tensor], got: Sequence[torch.Tensor], bound
     What is not a finite number, or of another shape, does not pass.
     """
     if len(expected) != len(got):
-        return _failed(bound, f"{len(got)} outputs came instead of {len(expected)}")
+        return failed(bound, f"{len(got)} outputs came instead of {len(expected)}")
     found = [_pair(index, *pair, bound) for index, pair in enumerate(zip(expected, got, strict=True))]
-    return worst(found) if found else _failed(bound, "there are no outputs")
+    return worst(found) if found else failed(bound, "there are no outputs")
 
 
 def worst(reports: Sequence[ParityReport]) -> ParityReport:
@@ -47,12 +47,12 @@ def worst(reports: Sequence[ParityReport]) -> ParityReport:
 
 def _pair(index: int, expected: torch.Tensor, got: torch.Tensor, bound: float) -> ParityReport:
     if expected.shape != got.shape:
-        return _failed(bound, f"output {index} is {tuple(got.shape)} instead of {tuple(expected.shape)}")
+        return failed(bound, f"output {index} is {tuple(got.shape)} instead of {tuple(expected.shape)}")
     wanted, given = expected.detach().cpu().double().flatten(), got.detach().cpu().double().flatten()
     if not torch.isfinite(given).all():
-        return _failed(bound, f"output {index} has values that are no numbers")
+        return failed(bound, f"output {index} has values that are no numbers")
     if not torch.isfinite(wanted).all():
-        return _failed(bound, f"output {index} of torch has values that are no numbers")
+        return failed(bound, f"output {index} of torch has values that are no numbers")
     # of an output that is zero all over, the error itself
     scale = float(wanted.abs().max()) or 1.0
     errors = (wanted - given).abs() / scale
@@ -74,7 +74,8 @@ def _pair(index: int, expected: torch.Tensor, got: torch.Tensor, bound: float) -
     )
 
 
-def _failed(bound: float, why: str) -> ParityReport:
+def failed(bound: float, why: str) -> ParityReport:
+    """Give the report of outputs that cannot be compared, and why."""
     infinite = float("inf")
     return ParityReport(
         max_error=infinite, mean_error=infinite, cosine=-1.0, bound=bound, passed=False, why=why

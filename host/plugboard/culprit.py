@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ _ANSWERS = (
 _OTHERS = tuple(f"{kind.__name__}:" for kind in (WeightsError, UpstreamError))
 # The CPU allocator, MPS and oneDNN raise plain RuntimeErrors (host/engine/device.py makes them ours).
 _NO_ROOM = ("DefaultCPUAllocator", "out of memory", "could not create a primitive")
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 Roots = Mapping[str, frozenset[str]]  # the plugins by the modules and packages that are theirs
 
 
@@ -85,7 +87,7 @@ def is_innocent(error: BaseException, roots: Roots, called: str | None = None) -
     """Say that an exception is nobody's failure, or one that was charged already.
 
     So are answers to what somebody asked, all of our tree that the host's own code raises or a built-in plugin's,
-    a full memory, and who stopped the program. `called` is as `nearest` takes it.
+    a full memory or disk, and who stopped the program. `called` is as `nearest` takes it.
     """
     if getattr(error, _CHARGED, False):
         return True
@@ -93,6 +95,8 @@ def is_innocent(error: BaseException, roots: Roots, called: str | None = None) -
         guilty = _walked(error, roots, called, None)
         return isinstance(error, _ANSWERS) or guilty is None or _is_built_in(guilty, roots)
     if isinstance(error, (MemoryError, GeneratorExit)) or _is_interrupt(error):
+        return True
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return True
     if type(error).__name__ == "OutOfMemoryError":  # torch's own, which is not imported to look
         return True

@@ -17,6 +17,7 @@ from stretto.trt_cache.store import EngineStore, State
 from ...kept_engines import keep
 
 KEEPER = Path(__file__).parent.parent / "keeper.py"
+FRAIL = Path(__file__).parents[2] / "host" / "runtime" / "frail_compiler.py"
 
 
 @pytest.fixture
@@ -149,3 +150,16 @@ def test_what_is_unknown_is_one_line_before_anything_is_loaded(
     assert said in shown.err
     assert shown.out == ""
     assert not folders.engines.exists()
+
+
+def test_a_full_disk_fails_one_engine_and_not_the_next(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plugins.toml").write_text(f'[host]\nautoload = false\npaths = ["{FRAIL}"]\n')
+    monkeypatch.setenv("FRAIL_COMPILER", "disk")
+    assert run(["engines", "build", "tiny", "--set", "size=64", "--compiler", "frail", "--json"]) == 1
+    first, second = rows(capsys)
+    assert (first["component"], first["state"]) == ("unet", "failed")
+    assert "No space left on device; free some disk, or name another folder with --engine-dir" in first["why"]
+    assert (second["component"], second["state"]) == ("vae_decoder", "verified")
+    assert [engine.key.component for engine in EngineStore(folders.engines).all()] == ["vae_decoder"]

@@ -15,6 +15,7 @@ from stretto.host.contracts.protocols import LoadedModel
 from stretto.host.engine.bound import Bound, Hearing, Untaken, lengths, swapped
 from stretto.host.engine.components import settle
 from stretto.host.engine.graphs import Graph, network
+from stretto.host.errors import CancelledError, OutOfMemoryError
 from stretto.host.testing.fixtures import tiny_sd1  # noqa: F401
 from stretto.plugins.loaders import register_loaders
 
@@ -33,12 +34,15 @@ class Eager:
         self.graph = graph
         self.module: Any = graph.module()
         self.batches: list[int] = []
+        self.fault: Exception | None = None
 
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         for port in self.graph.inputs:
             assert str(inputs[port.name].dtype) == f"torch.{port.dtype}"
             assert inputs[port.name].ndim == len(port.shape)
         self.batches.append(len(next(iter(inputs.values()))))
+        if self.fault is not None:
+            raise self.fault
         with torch.no_grad():
             outputs: tuple[torch.Tensor, ...] = self.module(
                 *(inputs[port.name] for port in self.graph.inputs)
@@ -63,7 +67,11 @@ def heard() -> list[str]:
 
 @pytest.fixture
 def hearing(heard: list[str]) -> Hearing:
-    return Hearing(used=lambda component: heard.append(f"used {component}"), torch_did=heard.append)
+    return Hearing(
+        used=lambda component: heard.append(f"used {component}"),
+        torch_did=heard.append,
+        failed=lambda one: heard.append(f"failed {one.component}"),
+    )
 
 
 def bound(model: LoadedModel, component: Component, tmp_path: Path) -> tuple[Bound, Eager]:
@@ -119,6 +127,34 @@ def test_another_size_is_torchs_and_said_once_a_call(
     assert torch.equal(found, wanted)
     (why,) = heard
     assert why.startswith("unet: the engine takes height 8 to 8, and this is 16; windows (a `chunking_size`")
+
+
+def test_an_engine_that_fails_is_torchs_from_then_on(
+    model: LoadedModel, hearing: Hearing, heard: list[str], tmp_path: Path
+) -> None:
+    wanted = predicted(model)
+    one, engine = bound(model, Component.UNET, tmp_path)
+    engine.fault = RuntimeError("the kernel is\nill")
+    with swapped(model, [one], hearing):
+        found = [predicted(model), predicted(model)]
+    assert engine.batches == [2]
+    assert all(torch.equal(each, wanted) for each in found)
+    assert heard == ["failed unet", "unet: its engine failed while it ran: the kernel is ill"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [CancelledError("stopped"), OutOfMemoryError("full"), MemoryError(), torch.OutOfMemoryError("full"),
+     RuntimeError("CUDA error: out of memory")],
+)  # fmt: skip
+def test_a_stop_and_a_full_device_are_no_failures_of_an_engine(
+    model: LoadedModel, hearing: Hearing, heard: list[str], tmp_path: Path, fault: Exception
+) -> None:
+    one, engine = bound(model, Component.UNET, tmp_path)
+    engine.fault = fault
+    with pytest.raises(type(fault)), swapped(model, [one], hearing):
+        predicted(model)
+    assert heard == []
 
 
 def test_a_failure_inside_puts_the_network_back(model: LoadedModel, hearing: Hearing, tmp_path: Path) -> None:

@@ -117,3 +117,14 @@ def test_an_export_that_computes_something_else_is_refused_and_gone(
 def test_the_lengths_that_are_checked_are_two_and_differ() -> None:
     first, second = CHECKED
     assert all(first[name] != second[name] for name in first)
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_its_remedy(graph: Graph, tmp_path: Path) -> None:
+    graph.folder = tmp_path / "file"
+    graph.folder.write_bytes(b"")
+    with pytest.raises(EngineBuildError) as raised:
+        graph.onnx()
+    said = str(raised.value)
+    assert said.startswith(f"the ONNX graph of the text_encoder cannot be written to {graph.folder}: ")
+    assert said.endswith("; free some disk, or name another folder with --engine-dir")
+    assert graph.export is None
