@@ -77,7 +77,7 @@ MEANINGS = {
     "image_callback_steps": "After how many steps each.",
     "acceleration": "The compiler whose engines draw, in place of torch where there are any; `none` is torch, null the setting `acceleration`.",
     "engine_profile": "Which sizes engines take: `static` squares of `size` alone, `range` 64 to 2048 px a side and long prompts, null as the compiler does best.",
-    "build_tensorrt": "Build the engines that are missing before drawing, and wait for them: TensorRT's, or those of `acceleration`.",
+    "build_tensorrt": "Build the engines that are missing: TensorRT's, or those of `acceleration`. A server builds them beside while torch draws; the command builds them first.",
     "safe": "Run the safety checker over what was drawn; null is the setting `safe`.",
     "nodes": "Rectangles of the canvas, each with its own words, image and parameters; see below.",
     "region_mode": "How nodes that are drawn from words alone come about: one after the other and pasted, or all together in one pass.",

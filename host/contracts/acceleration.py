@@ -12,7 +12,7 @@ __all__ = ["Acceleration", "Build", "acceleration_json"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceleration:
-    """A compiler by its offered name; `build` has missing engines built before the drawing, and waits.
+    """A compiler by its offered name; `build` has missing engines built, in a server beside, else before the drawing.
 
     `used` are the components that ran compiled, `why` says of the others why torch ran them, and `missing`
     what can be built for the next job; all are filled while the job runs.

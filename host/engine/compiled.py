@@ -88,6 +88,9 @@ class Engines:
     def __init__(
         self, host: HostView, store: EngineStore, device: str, digest_of: Callable[[WeightFile], str]
     ) -> None:
+        self.builds_beside = (
+            False  # what drawing misses is built by another process, however it was asked for
+        )
         self.store = store
         self._host = host
         self._device = device
@@ -107,7 +110,8 @@ class Engines:
     def swapped(self, model: LoadedModel, plan: Plan, teller: Teller) -> Iterator[None]:
         """Put the engines that the plan asks for in the place of the model's networks, while this lasts.
 
-        Those that are missing are built first where the plan says so. Raises what `teller.building` does.
+        Those that are missing are built first where the plan says so and nobody else builds. Raises what
+        `teller.building` does.
         """
         asked = plan.acceleration
         why = None if asked is None else obstacle(model, plan)
@@ -260,15 +264,18 @@ class Engines:
         order = self.order(model, build, size_px)
         order, stored = self._found(order, plan.engine_profile)
         if stored is None or stored.state is State.DAMAGED:
-            if not asked.build:
-                if order.compiler.unable(order.key.target, self._device) is None:
-                    teller.missed(model, component)
-                raise EngineOpenError(
-                    ("the engine on disk is damaged" if stored else "there is no engine for it yet")
-                    + "; `build_tensorrt` builds it, and so does `stretto engines build`"
-                )
-            if why := order.compiler.unable(order.key.target, self._device):
+            why = order.compiler.unable(order.key.target, self._device)
+            if asked.build and why:
                 raise EngineOpenError(f"what would be built cannot run here: {why}")
+            if not asked.build or self.builds_beside:
+                if why is None:
+                    teller.missed(model, component)
+                by = (
+                    "" if asked.build else "; `build_tensorrt` builds it, and so does `stretto engines build`"
+                )
+                raise EngineOpenError(
+                    ("the engine on disk is damaged" if stored else "there is no engine for it yet") + by
+                )
             stored = self.build(order, self._about(model, order), teller.building)
         bound = self.serving(order, model, stored)
         if component in _UNETS and order.key.static and is_windowed(plan, model.spec.role):

@@ -121,16 +121,18 @@ class Builds:
     def in_background(self, job: Job, plan: Plan) -> Plan:
         """Queue what a job that is done would have used, once, and give its plan with what becomes of it."""
         asked = plan.acceleration
-        if asked is None or not asked.missing or not self._yard.settings().build_missing:
+        if asked is None or not asked.missing or not (asked.build or self._yard.settings().build_missing):
             return plan
         said = [f"{network_of(build)}: {self._taken_up(job.user_id, plan, build)}" for build in asked.missing]
         return replace(plan, acceleration=replace(asked, why=(*asked.why, *said)))
 
     def _taken_up(self, user_id: int, plan: Plan, build: Build) -> str:
         before = self._before(plan, build)
-        if before is not None and before.status is JobStatus.ERROR:
+        asked = plan.acceleration
+        again = asked is not None and asked.build
+        if before is not None and before.status is JobStatus.ERROR and not again:
             return f"it is not built again by itself, for that failed ({before.uuid}: {before.error})"
-        if before is not None:
+        if before is not None and before.status is not JobStatus.ERROR:
             return f"its engine is being built ({before.uuid})"
         try:
             queued = self.submit(plan_build(plan, build, self._host), user_id)

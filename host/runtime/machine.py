@@ -104,6 +104,7 @@ class Machine:
         self._copies.sweep()
         self._host = host
         self._engines: Engines | None = None
+        self._builds_beside = False
         self._loaders: dict[str, Loader] = {}
         self.bound_bytes: int | None = None
         settings, budget = host.settings, host.settings.pool_budget_bytes
@@ -117,12 +118,16 @@ class Machine:
 
     @classmethod
     @contextmanager
-    def open(cls, host: HostView) -> Iterator[Self]:
-        """Find the device and make an empty pool; models leave it at the end."""
+    def open(cls, host: HostView, *, builds_beside: bool = False) -> Iterator[Self]:
+        """Find the device and make an empty pool; models leave it at the end.
+
+        `builds_beside` says that another process builds the engines that drawing misses.
+        """
         with offline():
             from ..engine.device import pick_device
 
             machine = cls(host, pick_device(None))
+            machine._builds_beside = builds_beside
             with limited(host.settings.memory_limit_bytes, machine.device) as machine.bound_bytes:
                 try:
                     yield machine
@@ -151,6 +156,7 @@ class Machine:
 
             store = EngineStore(self._host.folders.engines)
             self._engines = Engines(self._host, store, self.device, self.digest)
+            self._engines.builds_beside = self._builds_beside
         return self._engines
 
     def digest(self, file: WeightFile) -> str:

@@ -56,7 +56,11 @@ def _serve(line: _Line, boot: Boot, desk: Any) -> None:
     DESK.set(desk)
     opened = Host.open(boot.folders, boot.settings, switches=boot.switches)
     # Plugins observe in the parent; what is published here between jobs is nobody's.
-    with opened as host, host.heard_by(lambda _event: None), Machine.open(host) as machine:
+    with (
+        opened as host,
+        host.heard_by(lambda _event: None),
+        Machine.open(host, builds_beside=True) as machine,
+    ):
         host.guarding.serve(line.send)
         line.send(Ready(device=machine.device))
         while True:

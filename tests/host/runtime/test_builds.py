@@ -127,6 +127,22 @@ def test_nothing_is_built_where_the_setting_says_so(open_host: Any, memory_store
     assert builds.all() == ()
 
 
+def test_what_is_asked_for_by_name_is_built_whatever_the_setting_says_and_anew(
+    open_host: Any, memory_store: Any, drawn: Any
+) -> None:
+    builds = open_host(memory_store, build_missing=False).builds
+    job, plan = drawn
+    plan = replace(plan, acceleration=replace(plan.acceleration, build=True))
+    builds.in_background(job, plan)
+    (first,) = builds.all()
+    assert builds.stop(first.uuid)
+    said = builds.in_background(job, plan).acceleration.why[-1]
+    (_, second) = builds.all()
+    assert said == f"unet: its engine is being built ({second.uuid})"
+    assert builds.in_background(job, plan).acceleration.why[-1] == said
+    assert len(builds.all()) == 2
+
+
 def test_builds_that_are_over_are_forgotten_in_time(plan_of: Any) -> None:
     store, plan = BuildStore(capacity=2), plan_of("a", builds=(UNET,))
     names = [str(number) * 32 for number in range(5)]
