@@ -4,13 +4,15 @@
 # make fuzz   what schemathesis makes of the OpenAPI document, at length
 # make conformance  what every built-in plugin keeps of what its hooks promise
 # make bench  our service against a bare pipeline
+# make test-gpu  every compiler held against torch, on this machine's NVIDIA GPU
+# make bench-gpu  what they are as fast as there, beside the targets
 # make plugin-api  keeps what this version of the plugin API promises
 # make dev    what editors and static tools need
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check networks fuzz conformance bench dev docs plugin-api picture gallery clean
+.PHONY: help run serve test check networks fuzz conformance bench test-gpu bench-gpu dev docs plugin-api picture gallery clean
 
 FIND_PYTHON = for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done; true
@@ -96,6 +98,13 @@ conformance: $(TOOLS)
 
 bench: $(BASE)
 	@$(BIN)/python -m benchmarks
+
+# Both are for a machine with an NVIDIA GPU; ARGS="--only networks --models sd15" and the like choose a part.
+test-gpu: $(TOOLS)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -p no:randomly -m gpu -rs tests/gpu $(ARGS)
+
+bench-gpu: $(BASE)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.gpu $(ARGS)
 
 # Folder x/ is the package stretto.x; setuptools' import hook shows that to Python, these links show
 # it to mypy (mypy_path), import-linter (PYTHONPATH) and editors (an extra path ".ns").

@@ -17,11 +17,14 @@ WHOLE = 1000  # from here on figures are whole numbers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A figure, its bound, and how it was come by; `value` must not exceed `bound`, or fall below it with `least`."""
+    """A figure, its bound, and how it was come by; `value` must not exceed `bound`, or fall below it with `least`.
+
+    A figure without a bound is stated, and holds.
+    """
 
     name: str
     value: float
-    bound: float
+    bound: float | None
     unit: str
     detail: str
     least: bool = False
@@ -29,6 +32,8 @@ class Row:
     @property
     def holds(self) -> bool:
         """Say whether the bound is kept."""
+        if self.bound is None:
+            return True
         return self.value >= self.bound if self.least else self.value <= self.bound
 
 
@@ -50,11 +55,15 @@ def table(rows: Sequence[Row]) -> str:
     """Draw the rows as a Markdown table."""
     lines = ["| what | measured | bound | holds | how |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.name} | {_figure(row.value)} {row.unit} | {'>=' if row.least else '<='} {row.bound:g} {row.unit} "
-        f"| {'yes' if row.holds else '**no**'} | {row.detail} |"
-        for row in rows
+        f"| {row.name} | {_figure(row.value)} {row.unit} | {_bound(row)} | {row.detail} |" for row in rows
     ]
     return "\n".join(lines)
+
+
+def _bound(row: Row) -> str:
+    if row.bound is None:
+        return "none | stated"
+    return f"{'>=' if row.least else '<='} {row.bound:g} {row.unit} | {'yes' if row.holds else '**no**'}"
 
 
 def _figure(value: float) -> str:
