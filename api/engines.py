@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stretto.host.catalog.digests import Digests
 from stretto.host.catalog.probe import SUFFIXES
 from stretto.host.errors import BadRequestError, NotFoundError, StrettoError
+from stretto.host.planning.acceleration import NONE
 from stretto.host.runtime.targets import foreign
 from stretto.trt_cache.faults import ArchiveError, BusyError, CacheError, UnknownEngineError
 from stretto.trt_cache.manifest import About, Manifest, Source, State
@@ -19,6 +20,7 @@ from stretto.trt_cache.store import EngineStore, StoredEngine
 if TYPE_CHECKING:
     from stretto.host.contracts.models import WeightFile
     from stretto.host.runtime.host import Host
+    from stretto.trt_cache.keys import EngineKey
 
     from .models import StoredModel
 
@@ -70,6 +72,7 @@ class Engines:
         self._host = host
         self._digests = Digests(host.folders.root / "cache" / "sha256.json")
         self._elsewhere: dict[str, bool] = {}  # targets that are not this machine
+        self._versions: dict[str, str | None] = {}  # of the compilers that work here
         self.store = EngineStore(host.folders.engines)
 
     def listed(self, models: Iterable[StoredModel]) -> list[dict[str, Any]]:
@@ -96,7 +99,9 @@ class Engines:
     def ready(self, weights: WeightFile, model: StoredModel, size_px: int) -> set[str]:
         """Give the components that have an engine for this machine, these weights, this size and these adapters.
 
-        Engines that failed their check or are damaged do not count; those that have not run yet do.
+        Engines that failed their check or are damaged do not count, nor those of another compiler, policy of sizes
+        or version of a library than the model would draw with; those that have not run yet do. What precision it
+        is drawn in, the drawing process decides: an engine of another one counts.
         """
         found = set()
         for engine in self.store.all():
@@ -144,6 +149,8 @@ class Engines:
         key, about = engine.key, engine.manifest.model
         if engine.state not in (State.VERIFIED, State.UNVERIFIED) or self._foreign(key.target):
             return False
+        if not self._is_asked(key, model):
+            return False
         cells = -(-size_px // CELL_PX)
         if any(not span.holds(cells) for name, span in key.axes if name in ("height", "width")):
             return False
@@ -156,6 +163,21 @@ class Engines:
             if source.weight
         )
         return wanted == built and self._holds(about, weights, model, key.component)
+
+    def _is_asked(self, key: EngineKey, model: StoredModel) -> bool:
+        """Say whether an engine is the compiler's that a model draws with, of its policy, and of the library here."""
+        config = model.parts.config
+        word = config.get("acceleration") or self._host.settings.acceleration
+        if word == NONE or (word and self._host.offer("compilers", str(word)).name != key.compiler):
+            return False
+        policy = config.get("engine_profile")
+        if policy is not None and key.static is not (policy == "static"):
+            return False
+        if key.compiler not in self._versions:
+            spec = self._host.offers("compilers").get(key.compiler)
+            here = spec is not None and spec.missing() is None
+            self._versions[key.compiler] = spec.build().version() if spec is not None and here else None
+        return self._versions[key.compiler] == key.version
 
     def _foreign(self, target: str) -> bool:
         if target not in self._elsewhere:  # asking the driver takes milliseconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ LORA = "ink.safetensors"
 STORED = {"name": "mine", "checkpoint": "starter", "size": 128}
 WITH_LORA = {**STORED, "name": "inked", "lora": [{"model": LORA, "weight": 0.5}]}
 CELLS = 16  # of 128 px
+WIDE = tuple((name, AxisRange(min=CELLS, opt=CELLS, max=CELLS * 2)) for name in ("height", "width"))
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def build(still):
     digests = Digests(still.folders.root / "cache" / "sha256.json")
     starter = still.host.resolve_model("starter")
 
-    def built(component="unet", target="cpu", lora=None, weight=0.5, cells=CELLS):
+    now = still.host.offer("compilers", "onnxruntime").build().version()
+
+    def built(component="unet", lora=None, weight=0.5, cells=CELLS, **changes):
         sources = [
             Source(kind="model", name="starter", path=starter.path, sha256=digests.of(Path(starter.path)))
         ]
@@ -43,12 +47,14 @@ def build(still):
             )
         side = AxisRange.only(cells)
         key = EngineKey(
-            component=component, graph="0" * 64, axes=(("height", side), ("width", side)), precision="float32",
-            compiler="onnxruntime", version=f"onnxruntime 1 {lora} {weight}", target=target,
+            component=component, graph=sha256(f"{lora} {weight}".encode()).hexdigest(), precision="float32",
+            axes=(("height", side), ("width", side)), compiler="onnxruntime", version=now, target="cpu",
         )  # fmt: skip
         about = About(model="starter", size_px=cells * 8, sources=tuple(sources))
         store = EngineStore(still.folders.engines)
-        return store.get_or_build(key, lambda out: (out / "a.onnx").write_bytes(b"engine"), about)
+        return store.get_or_build(
+            replace(key, **changes), lambda out: (out / "a.onnx").write_bytes(b"engine"), about
+        )
 
     return built
 
@@ -109,12 +115,14 @@ def test_users_list_and_administrators_remove(signed):
 @pytest.fixture
 def compiler(still, monkeypatch):
     """Have one compiler that can build here, whatever is installed."""
-    (spec, *_) = still.host.offers("compilers").values()
+    spec = still.host.offer("compilers", "onnxruntime")
     offers = type(still.host).offers
-    able = type(spec)(name="able", build=spec.build, components=spec.components, precisions=spec.precisions)
+    able = type(spec)(
+        name=spec.name, build=spec.build, components=spec.components, precisions=spec.precisions
+    )
     monkeypatch.setattr(
         type(still.host), "offers",
-        lambda host, kind: {"able": able} if kind == "compilers" else offers(host, kind),
+        lambda host, kind: {spec.name: able} if kind == "compilers" else offers(host, kind),
     )  # fmt: skip
 
 
@@ -153,6 +161,27 @@ def test_status_knows_adapters_by_content_and_weight(still, build, lora, compile
     assert state_of(still, "inked")["ready"] is False
     lora.unlink()
     assert state_of(still, "inked")["ready"] is False
+
+
+@pytest.mark.parametrize(
+    ("stored", "engine", "ready"),
+    [
+        ({"acceleration": "onnxruntime"}, {}, True),
+        ({"acceleration": "torch_compile"}, {}, False),
+        ({"acceleration": "none"}, {}, False),
+        ({}, {"version": "onnxruntime 0.1"}, False),
+        ({"engine_profile": "static"}, {}, True),
+        ({"engine_profile": "static"}, {"axes": WIDE}, False),
+        ({"engine_profile": "range"}, {"axes": WIDE}, True),
+        ({"engine_profile": "range"}, {}, False),
+    ],
+)
+def test_status_promises_what_a_job_of_the_model_would_take(still, build, stored, engine, ready):
+    assert still.client.post("/api/models", {**STORED, **stored}).status == 200
+    build(**engine)
+    assert state_of(still)["ready"] is ready
+    (row,) = still.client.get("/api/tensorrt").data
+    assert row["used_by"] == (["mine"] if ready else [])
 
 
 def test_engines_of_lost_and_changed_weights_are_orphans(still, build, lora):
