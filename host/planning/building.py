@@ -22,7 +22,8 @@ __all__ = ["INPAINT_UNET", "REFINER_UNET", "builds_of", "pick_compiler", "plan_b
 INPAINT_UNET = "inpaint_unet"  # the contract's word for the UNet of the inpainting model
 REFINER_UNET = "refiner_unet"  # that of the refiner
 UNETS = (INPAINT_UNET, REFINER_UNET)
-NETWORKS = (*(str(component) for component in Component), *UNETS)
+# a ControlNet is drawn with beside a model, and no model has one
+NETWORKS = (*(str(one) for one in Component if one is not Component.CONTROLNET), *UNETS)
 DEFAULTS = (str(Component.UNET), str(Component.VAE_DECODER))
 # Whose engines are built where nobody names a compiler: the first that can.
 ORDER = (*TENSORRT, "onnxruntime", "torch_compile")

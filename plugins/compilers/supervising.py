@@ -116,11 +116,19 @@ def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
 
 def _check_memory(pid: int, limit_bytes: int) -> None:
     try:
-        taken = psutil.Process(pid).memory_info().rss
+        builder = psutil.Process(pid)
+        family = [builder, *builder.children(recursive=True)]  # compilers of C++, say
     except psutil.NoSuchProcess:  # it ended just now, and its code says how
         return
-    if taken > limit_bytes:
+    if sum(_taken_bytes(process) for process in family) > limit_bytes:
         raise EngineBuildError(_full(limit_bytes))
+
+
+def _taken_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _full(limit_bytes: int) -> str:

@@ -192,7 +192,11 @@ def test_networks_are_named_by_the_contracts_words_too() -> None:
         (Component.UNET, True, "sm120"),
     ]
     with pytest.raises(
-        BadRequestError, match="'some' does not compile controlnet; it compiles unet, vae_decoder"
+        BadRequestError, match="'some' does not compile text_encoder; it compiles unet, vae_d"
+    ):
+        builds_of(some, ["text_encoder"])
+    with pytest.raises(
+        BadRequestError, match="no network is called 'controlnet'; did you mean 'controlled_u"
     ):
         builds_of(some, ["controlnet"])
     with pytest.raises(BadRequestError, match="no network is called 'unett'; did you mean 'unet'"):
