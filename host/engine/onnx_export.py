@@ -60,10 +60,17 @@ def export(
     _say_types(program.model.graph)
     weights = tuple(module.parameters())
     large = sum(weight.nbytes for weight in weights) > WHOLE_BYTES
-    program.save(path, external_data=large)
-    # constants are folded by NumPy, which has no bfloat16
-    if not large and all(weight.dtype is not torch.bfloat16 for weight in weights):
-        _clean(path)
+    try:
+        program.save(path, external_data=large)
+        # constants are folded by NumPy, which has no bfloat16
+        if not large and all(weight.dtype is not torch.bfloat16 for weight in weights):
+            _clean(path)
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise EngineBuildError(
+            f"{component}: its graph cannot be written as ONNX: {_first_line(error)}"
+        ) from error
 
 
 def _free(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:

@@ -210,14 +210,14 @@ class TensorRt:
             )
         if target in self.library.targets:
             return (target.upper(),)
-        if target != here:
+        found = _REQUIRED_SM.fullmatch(target)
+        if found is not None and int(found[1]) < _OLDEST:
+            raise self._failed(network, target, f"the GPU is too old; the oldest that works is {_TURING}")
+        if target != here or found is None:
             known = did_you_mean(target, self.targets())
             raise self._failed(
                 network, target, f"it is not a GPU that {self.library.title} builds for here; {known}"
             )
-        found = _REQUIRED_SM.fullmatch(target)
-        if found is None or int(found[1]) < _OLDEST:
-            raise self._failed(network, target, f"the GPU is too old; the oldest that works is {_TURING}")
         return ("CURRENT",) if self.library.targets else ()
 
     def _failed(self, network: Network, target: str, why: str) -> EngineBuildError:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from stretto.host.contracts.engines import Component
 from stretto.host.contracts.models import Family
-from stretto.host.engine import graphs
+from stretto.host.engine import graphs, onnx_export
 from stretto.host.engine.exports import CHECKED, Exports
 from stretto.host.engine.graphs import Graph, network
 from stretto.host.errors import EngineBuildError
@@ -127,4 +127,31 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_remedy(graph: Graph, 
     said = str(raised.value)
     assert said.startswith(f"the ONNX graph of the text_encoder cannot be written to {graph.folder}: ")
     assert said.endswith("; free some disk, or name another folder with --engine-dir")
+    assert graph.export is None
+
+
+def test_weights_that_no_message_holds_lie_beside_the_file_and_compute_the_same(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "WHOLE_BYTES", 1000)
+    graph.checked_at = CHECKED
+    path = graph.onnx()
+    beside = path.with_name(f"{path.name}.data")
+    assert beside.stat().st_size > 1000
+    assert graph.export is not None
+    assert graph.export.report is not None
+    assert graph.export.report.passed
+
+
+def test_a_graph_that_no_message_holds_is_one_clear_error(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(*_rest: Any, **_named: Any) -> None:
+        raise ValueError("Message onnx.ModelProto exceeds maximum protobuf size of 2GB: 2200000000")
+
+    monkeypatch.setattr(torch.onnx.ONNXProgram, "save", over)
+    with pytest.raises(
+        EngineBuildError, match=r"text_encoder: its graph cannot be written as ONNX: Message .* size of 2GB"
+    ):
+        graph.onnx()
     assert graph.export is None

@@ -68,12 +68,12 @@ def test_an_unknown_gpu_is_refused_with_the_nearest_known_one(toy, tmp_path):
         RTX.build().build(toy, PROFILE, "sm98", tmp_path, silent)
 
 
-@pytest.mark.parametrize(("here", "why"), [("sm61", "the GPU is too old; the oldest that works is sm75")])
-def test_a_gpu_that_is_too_old_is_named(toy, tmp_path, monkeypatch, here, why):
+@pytest.mark.parametrize("here", ["sm61", None])
+def test_a_gpu_that_is_too_old_is_named(toy, tmp_path, monkeypatch, here):
     monkeypatch.setattr(tensorrt, "_capability", lambda _device: here)
     for offer in (RTX, FULL):
-        with pytest.raises(EngineBuildError, match=why):
-            offer.build().build(toy, PROFILE, here, tmp_path, silent)
+        with pytest.raises(EngineBuildError, match="the GPU is too old; the oldest that works is sm75"):
+            offer.build().build(toy, PROFILE, "sm61", tmp_path, silent)
 
 
 @needs_rtx
