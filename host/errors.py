@@ -62,6 +62,7 @@ __all__ = [
     "WorkerDiedError",
     "did_you_mean",
     "meant",
+    "no_target",
 ]
 
 TIES = 16  # of equally near words, more than there ever are
@@ -252,6 +253,9 @@ class WorkerDiedError(EngineError):
     title = "WorkerDiedError"
 
 
+_COMPUTE = re.compile(r"sm(\d{2,3})")  # a GPU's compute capability
+
+
 def did_you_mean(word: str, known: Sequence[str], aliases: Sequence[str] = ()) -> str:
     """End a sentence about an unknown `word`: the nearest known one or alias, or all but the aliases."""
     near = get_close_matches(word, [*known, *aliases], n=TIES, cutoff=0.6)
@@ -267,3 +271,13 @@ def meant(message: str) -> str | None:
     """Give the word that a message made with `did_you_mean` ends with, or None."""
     found = re.search(r"did you mean '(.+)'\?$", message)
     return found[1] if found else None
+
+
+def no_target(compiler: str, target: str, known: Sequence[str]) -> str:
+    """Say that a compiler builds for no such GPU; one older than all that it knows is called that."""
+    said = f"'{compiler}' does not build for '{target}'; "
+    numbers = {int(found[1]): one for one in known if (found := _COMPUTE.fullmatch(one))}
+    asked = _COMPUTE.fullmatch(target)
+    if asked and numbers and int(asked[1]) < min(numbers):
+        return f"{said}the GPU is too old; the oldest that works is {numbers[min(numbers)]}"
+    return said + did_you_mean(target, known)

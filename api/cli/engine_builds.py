@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stretto.host.contracts.events import EngineBuilt, Event
-from stretto.host.errors import BadRequestError, EngineBuildError, EngineError, did_you_mean
+from stretto.host.errors import BadRequestError, EngineBuildError, EngineError, no_target
 
 from .invoke import DEFAULTS, PARAMETER
 from .options import Place, as_json, own_command, place_options
@@ -117,9 +117,7 @@ def _check_targets(spec: CompilerSpec, builds: Sequence[Build]) -> None:
     known = spec.build().targets()
     for build in builds:
         if build.target not in known:
-            raise BadRequestError(
-                f"'{spec.name}' does not build for '{build.target}'; {did_you_mean(str(build.target), known)}"
-            )
+            raise BadRequestError(no_target(spec.name, str(build.target), known))
 
 
 def _built(host: Host, plans: Iterable[Plan]) -> list[dict[str, Any]]:

@@ -25,7 +25,14 @@ from ..contracts.models import Precision, WeightFile
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
-from ..errors import EngineBuildError, EngineOpenError, OutOfMemoryError, PluginError, UnsupportedError
+from ..errors import (
+    EngineBuildError,
+    EngineOpenError,
+    OutOfMemoryError,
+    PluginError,
+    UnsupportedError,
+    no_target,
+)
 from .asked import obstacle, wanted
 from .bound import TEXTS, Bound, Hearing, swapped
 from .device import out_of_memory_said
@@ -158,9 +165,7 @@ class Engines:
             self._compilers[name] = spec.build()
         compiler = self._compilers[name]
         if target is not None and target not in compiler.targets():
-            raise UnsupportedError(
-                f"'{name}' does not build for '{target}'; targets: {', '.join(compiler.targets())}"
-            )
+            raise UnsupportedError(no_target(name, target, compiler.targets()))
         graph = network(model, component, self.store.root, _precision(model, component, spec))
         here = target or compiler.target(self._device)
         profile = profile_of(build.profile or policy_of(spec, here), component, size_px)
@@ -206,7 +211,6 @@ class Engines:
         """
         runs = order.compiler.unable(order.key.target, self._device) is None
         kin = nearest_kin(self.store.all(), order.key, about.architecture) if runs else None
-
         # an engine that runs on this CPU is itself held against torch there
         check = not (runs and self._device == "cpu")
 

@@ -137,6 +137,11 @@ def test_tensorrt_builds_for_gpus_that_are_elsewhere_of_one_export(
         (["--component", "text_encoder_2"], 2, "'keeper' does not compile text_encoder_2; it compiles unet"),
         (["--component", "inpaint_unet"], 2, "'tiny': there is no inpainting model for it here"),
         (["--target", "sm8"], 2, "'keeper' does not build for 'sm8'; did you mean 'sm89'?"),
+        (
+            ["--target", "sm61"],
+            2,
+            "'keeper' does not build for 'sm61'; the GPU is too old; the oldest that works is sm89",
+        ),
         (["--compiler", "keep"], 2, "acceleration: "),
         (["--set", "lora=none.safetensors"], 2, "lora"),
         (["--set", "model=no"], 2, "MODEL"),
