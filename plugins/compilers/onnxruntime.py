@@ -6,11 +6,14 @@ engine to one kind of processor; see docs/explanation/engines.md.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +28,22 @@ from stretto.host import (
     Profile,
 )
 
+from .shapes import is_one_size
+
 if TYPE_CHECKING:
     import torch
     from stretto.host import CompiledNetwork
 
+    from .cuda_graphs import Graphs, Replayed
+
 __all__ = ["OFFERS", "OnnxRuntime", "Session"]
 
+logger = logging.getLogger(__name__)
 FILE = "network.onnx"  # in an engine's folder; large weights lie beside it
 DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime")
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_GRAPHS = 4  # batches whose CUDA graphs are kept; ONNX Runtime lets go of none
+_NO_GRAPH = -1
 QUIET = 3  # errors alone; the optimiser warns of what it leaves as it is
 _NAMED = re.compile(r"([a-z_]+)(?:([*/])(\d+))?")
 
@@ -111,25 +121,34 @@ class OnnxRuntime:
             raise EngineOpenError(f"there is no {FILE} in {engine}; remove the engine and build it anew")
         if why := self.unable(self.target(device), device):
             raise EngineOpenError(f"{file}: {why}")
-        try:
-            session = _session(file, device, _options(optimised=True, fixed=_fixed(network.inputs, profile)))
-        except Exception as error:
-            raise EngineOpenError(f"ONNX Runtime cannot open {file}: {_first_line(error)}") from error
-        used = session.get_providers()[0]
-        if used != PROVIDERS[self.target(device)]:  # it falls back by itself, and says so on stderr alone
-            raise EngineOpenError(
-                f"{file}: ONNX Runtime computes with its {used} instead of on '{device}'; the CUDA and cuDNN "
-                "libraries that it was built for are not here"
-            )
-        return Session(session, network, device)
+        fixed = _fixed(network.inputs, profile)
+        plainly = partial(_plain_session, file, device, fixed)
+        if device.startswith("cuda") and is_one_size(profile):
+            session = _graph_session(file, device, fixed)
+            if session is not None:
+                return Session(session, network, device, without_graphs=plainly)
+        return Session(plainly(), network, device)
 
 
 class Session:
-    """An open graph, which reads and writes the memory of torch's tensors."""
+    """An open graph, which reads and writes the memory of torch's tensors.
 
-    def __init__(self, session: Any, network: Network, device: str) -> None:
+    One that captures CUDA graphs is given by `without_graphs` what takes its place where that fails.
+    """
+
+    def __init__(
+        self, session: Any, network: Network, device: str, *, without_graphs: Callable[[], Any] | None = None
+    ) -> None:
         kind, _, index = device.partition(":")
         self._session = session
+        self._without_graphs = without_graphs
+        self._graphs: Graphs | None = None
+        if without_graphs is not None:
+            from .cuda_graphs import Graphs
+
+            name = f"the {network.component}'s engine of ONNX Runtime"
+            self._graphs = Graphs(name, self._captured, most=_GRAPHS)
+        self._numbers = count(1)  # of graphs; 0 is ONNX Runtime's own
         self._inputs = network.inputs
         self._outputs = network.outputs
         self._component = network.component
@@ -137,11 +156,30 @@ class Session:
 
     def __call__(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Give the outputs, in memory of their own; raises EngineOpenError when ONNX Runtime fails."""
-        import torch
-
         if self._session is None:
             raise EngineOpenError(f"the {self._component}'s engine is closed")
         taken = {port.name: inputs[port.name].detach().contiguous() for port in self._inputs}
+        if self._graphs is not None:
+            replayed = self._graphs(taken)
+            if replayed is not None:
+                return replayed
+            if self._graphs.given_up and self._without_graphs is not None:
+                self._graphs = self._session = None  # before the other one takes its memory
+                self._session = self._without_graphs()
+        binding, given = self._bound(taken)
+        self._run(binding, taken, _NO_GRAPH if self._graphs is not None else None)
+        return given
+
+    def close(self) -> None:
+        """Give back the memory; idempotent."""
+        if self._graphs is not None:
+            self._graphs.clear()
+        self._session = None
+
+    def _bound(self, taken: Mapping[str, torch.Tensor]) -> tuple[Any, tuple[torch.Tensor, ...]]:
+        """Tell ONNX Runtime where inputs lie and outputs go."""
+        import torch
+
         axes = _lengths(self._inputs, taken)
         like = next(iter(taken.values())).device
         given = tuple(
@@ -153,20 +191,35 @@ class Session:
             binding.bind_input(port.name, *self._place(taken[port.name], port))
         for port, tensor in zip(self._outputs, given, strict=True):
             binding.bind_output(port.name, *self._place(tensor, port))
+        return binding, given
+
+    def _run(self, binding: Any, taken: Mapping[str, torch.Tensor], graph: int | None = None) -> None:
+        """Run, capture or replay; `graph` is a CUDA graph's number. Raises EngineOpenError."""
+        import torch
+
         if self._kind == "cuda":  # ONNX Runtime computes on a stream of its own
-            torch.cuda.current_stream(like).synchronize()
+            torch.cuda.current_stream(next(iter(taken.values())).device).synchronize()
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, None if graph is None else _told(graph))
             binding.synchronize_outputs()
         except Exception as error:
+            axes = _lengths(self._inputs, taken)
             raise EngineOpenError(
                 f"the {self._component}'s engine failed at {axes}: {_first_line(error)}"
             ) from error
-        return given
 
-    def close(self) -> None:
-        """Give back the memory; idempotent."""
-        self._session = None
+    def _captured(self, given: Mapping[str, torch.Tensor]) -> Replayed:
+        """Have ONNX Runtime capture a call on copies of its inputs; raises EngineOpenError."""
+        import torch
+
+        from .cuda_graphs import Replayed, held
+
+        inputs = held(given)
+        with torch.inference_mode(mode=False):
+            binding, outputs = self._bound(inputs)
+        run = partial(self._run, binding, inputs, next(self._numbers))
+        run()
+        return Replayed(replay=run, inputs=inputs, outputs=outputs)
 
     def _place(self, tensor: torch.Tensor, port: Port) -> tuple[Any, ...]:
         return self._kind, self._index, _element_type(port.dtype), tuple(tensor.shape), tensor.data_ptr()
@@ -202,15 +255,51 @@ def _options(*, optimised: bool, fixed: Mapping[str, int] | None = None) -> Any:
     return options
 
 
-def _session(file: Path, device: str, options: Any) -> Any:
+def _plain_session(file: Path, device: str, fixed: Mapping[str, int]) -> Any:
+    """Open a session that runs on the device; raises EngineOpenError."""
+    try:
+        session = _session(file, device, _options(optimised=True, fixed=fixed))
+    except Exception as error:
+        raise EngineOpenError(f"ONNX Runtime cannot open {file}: {_first_line(error)}") from error
+    used = session.get_providers()[0]
+    if used != PROVIDERS[device.partition(":")[0]]:  # it falls back by itself, and says so on stderr alone
+        raise EngineOpenError(
+            f"{file}: ONNX Runtime computes with its {used} instead of on '{device}'; the CUDA and cuDNN "
+            "libraries that it was built for are not here"
+        )
+    return session
+
+
+def _graph_session(file: Path, device: str, fixed: Mapping[str, int]) -> Any:
+    """Open a session that captures CUDA graphs; None, told in the log, where ONNX Runtime does not do that."""
+    try:
+        session = _session(file, device, _options(optimised=True, fixed=fixed), graphs=True)
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is a session without graphs
+        logger.warning("%s is opened without CUDA graphs: %s", file, _first_line(error))
+        return None
+    return session if session.get_providers()[0] == PROVIDERS["cuda"] else None
+
+
+def _session(file: Path, device: str, options: Any, *, graphs: bool = False) -> Any:
+    """Open a session; `graphs` has it capture CUDA graphs, and fail where it cannot."""
     import onnxruntime
 
     kind, _, index = device.partition(":")
     provider: Any = PROVIDERS[kind]
     if kind == "cuda":
         onnxruntime.preload_dlls()  # those that torch brought along
-        provider = (provider, {"device_id": int(index or 0)})
-    return onnxruntime.InferenceSession(str(file), options, providers=[provider])
+        provider = (provider, {"device_id": int(index or 0)} | ({"enable_cuda_graph": 1} if graphs else {}))
+    alone = {"enable_fallback": 0} if graphs else {}  # not on the CPU instead
+    return onnxruntime.InferenceSession(str(file), options, providers=[provider], **alone)
+
+
+def _told(graph: int) -> Any:
+    """Give the options of a run that captures or replays the CUDA graph of that number, or for -1 none."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph))
+    return options
 
 
 def _put(file: Path, place: Path) -> None:

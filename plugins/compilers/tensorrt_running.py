@@ -1,25 +1,24 @@
 """Runs TensorRT engines on torch's tensors: their memory is bound as it lies, nothing goes over the CPU.
 
-An engine for one size of pictures is replayed as a CUDA graph, one for each batch; what takes many sizes is
-enqueued call by call. Outputs are tensors of their own at every call.
+An engine for one size of pictures is replayed as a CUDA graph, one for each batch; what takes many sizes, and what
+cannot be captured, is enqueued call by call. Outputs are tensors of their own at every call.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from stretto.host import EngineOpenError, Network, Port, Profile
 
+from .cuda_graphs import Graphs, Replayed, Tensors, held
+from .shapes import is_one_size
+
 __all__ = ["OpenEngine"]
 
 _GRAPHS = 4  # batches whose graphs are kept; each has a context, and so memory for what is in between
-Shapes = tuple[tuple[int, ...], ...]
-Tensors = Mapping[str, torch.Tensor]
 
 
 class OpenEngine:
@@ -28,7 +27,6 @@ class OpenEngine:
     def __init__(self, library: str, plan: Path, network: Network, profile: Profile, device: str) -> None:
         self._plan = plan
         self._ports = network.inputs, network.outputs
-        self._one_size = all(span.static for name, span in profile.items() if name != "batch")
         self._trt = importlib.import_module(library)
         self._logger = _logger(self._trt)
         with torch.cuda.device(device):
@@ -38,21 +36,24 @@ class OpenEngine:
             if self._engine is None:
                 raise self._broken("it cannot be loaded here")
             self._check_names()
+            self._config = _eager(self._trt, self._engine) if is_one_size(profile) else None
             self._context = self._new_context()
-        self._graphs: OrderedDict[Shapes, _Replayed] = OrderedDict()
-        self._seen: set[Shapes] = set()
+        self._graphs = None
+        if is_one_size(profile):
+            self._graphs = Graphs(
+                f"the engine {plan}", self._captured, most=_GRAPHS, settle=self._stream.synchronize
+            )
 
     def __call__(self, inputs: Tensors) -> tuple[torch.Tensor, ...]:
         """Give the outputs in their order; raises EngineOpenError for shapes outside of the profile."""
         if self._engine is None:
             raise self._broken("it is closed")
         given = {port.name: inputs[port.name].contiguous() for port in self._ports[0]}
-        shapes = tuple(tuple(tensor.shape) for tensor in given.values())
         # the stream takes over once the inputs are there, and hands back to whoever asked
         asking = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(asking)
         with torch.cuda.stream(self._stream):
-            made = self._replay(shapes, given) if self._one_size else None
+            made = self._graphs(given) if self._graphs else None
             if made is None:
                 made = self._bind(self._context, given)
                 self._enqueue(self._context)
@@ -67,31 +68,29 @@ class OpenEngine:
         if self._engine is None:
             return
         self._stream.synchronize()
-        self._graphs.clear()
-        self._context = self._engine = None
+        if self._graphs:
+            self._graphs.clear()
+        self._context = self._config = self._engine = None
 
-    def _replay(self, shapes: Shapes, given: Tensors) -> tuple[torch.Tensor, ...] | None:
-        """Run a graph; None for shapes seen for the first time, whose call makes the kernels ready."""
-        if shapes not in self._graphs:
-            if shapes not in self._seen:
-                self._seen.add(shapes)
-                return None
-            while len(self._graphs) >= _GRAPHS:
-                self._graphs.popitem(last=False)
-            self._graphs[shapes] = self._captured(given)
-        self._graphs.move_to_end(shapes)
-        return self._graphs[shapes](given)
-
-    def _captured(self, given: Tensors) -> _Replayed:
+    def _captured(self, given: Tensors) -> Replayed:
+        """Capture a call in a context of its own, on copies of its inputs; raises EngineOpenError."""
         context = self._new_context()
-        held = {name: tensor.clone() for name, tensor in given.items()}
-        outputs = self._bind(context, held)
+        inputs = held(given)
+        outputs = self._bind(context, inputs)
         self._enqueue(context)  # what is lazy happens outside of the graph
         self._stream.synchronize()
+        # TensorRT-RTX knows; TensorRT finds it out while it is captured
+        able = getattr(context, "is_stream_capturable", None)
+        if able is not None and not able(self._stream.cuda_stream):
+            raise self._broken("its work cannot be captured")
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
-            self._enqueue(context)
-        return _Replayed(graph, context, held, outputs)
+        try:
+            # other threads may use the GPU meanwhile
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._enqueue(context)
+        except RuntimeError as error:
+            raise self._broken(f"its work cannot be captured: {error}") from error
+        return Replayed(replay=graph.replay, inputs=inputs, outputs=outputs, uses=(graph, context))
 
     def _bind(self, context: Any, given: Tensors) -> tuple[torch.Tensor, ...]:
         """Tell a context where inputs lie and outputs go."""
@@ -102,7 +101,8 @@ class OpenEngine:
         made = []
         for port in self._ports[1]:
             shape = tuple(context.get_tensor_shape(port.name))
-            tensor = torch.empty(shape, dtype=getattr(torch, port.dtype), device=self._stream.device)
+            with torch.inference_mode(mode=False):  # a graph's are written to again
+                tensor = torch.empty(shape, dtype=getattr(torch, port.dtype), device=self._stream.device)
             context.set_tensor_address(port.name, tensor.data_ptr())
             made.append(tensor)
         return tuple(made)
@@ -112,7 +112,8 @@ class OpenEngine:
             raise self._broken("it does not run")
 
     def _new_context(self) -> Any:
-        context = self._engine.create_execution_context()
+        told = () if self._config is None else (self._config,)
+        context = self._engine.create_execution_context(*told)
         if context is None:
             raise self._broken("there is no memory to run it")
         return context
@@ -137,20 +138,18 @@ class OpenEngine:
         return EngineOpenError(f"the engine {self._plan} cannot be used: {why}{said}")
 
 
-class _Replayed:
-    """A CUDA graph of one call, with the memory that it reads and writes."""
+def _eager(trt: Any, engine: Any) -> Any:
+    """Have TensorRT-RTX make the kernels of a batch at its first call, once for all contexts; None for TensorRT.
 
-    def __init__(self, graph: Any, context: Any, inputs: Tensors, outputs: tuple[torch.Tensor, ...]) -> None:
-        self._graph = graph
-        self._context = context  # the graph's kernels use its memory
-        self._inputs = inputs
-        self._outputs = outputs
-
-    def __call__(self, given: Tensors) -> tuple[torch.Tensor, ...]:
-        for name, tensor in given.items():
-            self._inputs[name].copy_(tensor)
-        self._graph.replay()
-        return tuple(output.clone() for output in self._outputs)
+    Else it makes them while others serve, and a graph would hold on to the slower ones.
+    """
+    kinds = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
+    if kinds is None:
+        return None
+    config = engine.create_runtime_config()
+    config.dynamic_shapes_kernel_specialization_strategy = kinds.EAGER
+    config.set_runtime_cache(config.create_runtime_cache())
+    return config
 
 
 def _logger(trt: Any) -> Any:
