@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ..contracts.engines import Component
+from ..contracts.models import Precision
 from ..contracts.plan import Plan
 from ..contracts.protocols import LoadedModel
+from ..contracts.specs import CompilerSpec
+from ..errors import UnsupportedError
 from .graphs import present
 
-__all__ = ["obstacle", "wanted"]
+__all__ = ["engine_precision", "obstacle", "wanted"]
 
 
 def wanted(plan: Plan, model: LoadedModel) -> tuple[Component, ...]:
@@ -30,3 +33,17 @@ def obstacle(model: LoadedModel, plan: Plan) -> str | None:
     if "forward" in vars(model.unet):
         return "the memory is full, and an engine would take more of it"
     return None
+
+
+def engine_precision(model: LoadedModel, component: Component, spec: CompilerSpec) -> Precision:
+    """Give what a component's engine computes in: as the network does, else in float32."""
+    vae = component in (Component.VAE_DECODER, Component.VAE_ENCODER)
+    weight = next((model.vae if vae else model.unet).parameters())
+    own = Precision(str(weight.dtype).removeprefix("torch."))
+    if own in spec.precisions:
+        return own
+    if Precision.FLOAT32 in spec.precisions:
+        return Precision.FLOAT32
+    raise UnsupportedError(
+        f"'{spec.name}' does not compute in {own}; it does in {', '.join(spec.precisions)}"
+    )

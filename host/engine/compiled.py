@@ -21,7 +21,7 @@ from stretto.trt_cache.store import About, CacheError, EngineStore, Source, Stat
 from ..contracts.acceleration import Acceleration, Build
 from ..contracts.engines import Compiler, Component, ParityReport, Profile
 from ..contracts.events import EngineBuilt
-from ..contracts.models import Precision, WeightFile
+from ..contracts.models import WeightFile
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView, LoadedModel
 from ..contracts.specs import CompilerSpec
@@ -33,7 +33,7 @@ from ..errors import (
     UnsupportedError,
     no_target,
 )
-from .asked import obstacle, wanted
+from .asked import engine_precision, obstacle, wanted
 from .bound import TEXTS, Bound, Hearing, swapped
 from .device import out_of_memory_said
 from .exports import Exports
@@ -166,7 +166,7 @@ class Engines:
         compiler = self._compilers[name]
         if target is not None and target not in compiler.targets():
             raise UnsupportedError(no_target(name, target, compiler.targets()))
-        graph = network(model, component, self.store.root, _precision(model, component, spec))
+        graph = network(model, component, self.store.root, engine_precision(model, component, spec))
         here = target or compiler.target(self._device)
         profile = profile_of(build.profile or policy_of(spec, here), component, size_px)
         key = EngineKey(
@@ -327,10 +327,16 @@ class Engines:
             try:
                 order = self.order(model, Build(component=component, compiler=name), plan.size)
                 order, stored = self._found(order, plan.engine_profile)
-                if stored is not None:
-                    yield self.serving(order, model, stored)
+                if stored is None:
+                    continue
+                with out_of_memory_said(f"opening the engine of the {component}"):
+                    bound = self.serving(order, model, stored)
             except _OBSTACLES as error:
                 teller.torch_did(f"{component}: {error}")
+            except OutOfMemoryError:
+                teller.torch_did(f"{component}: the memory is full, and its engine would take more of it")
+            else:
+                yield bound
 
     def _opened(self, order: Order, stored: StoredEngine) -> Bound:
         if stored.digest not in self._open:
@@ -380,20 +386,6 @@ class Engines:
             else f"a picture of ten steps is {psnr_db:.1f} dB from torch's, the bound is {DRAWN_DB}"
         )
         return replace(report, psnr_db=psnr_db, passed=passed, why=why)
-
-
-def _precision(model: LoadedModel, component: Component, spec: CompilerSpec) -> Precision:
-    """Give what a component's engine computes in: as the network does, else in float32."""
-    vae = component in (Component.VAE_DECODER, Component.VAE_ENCODER)
-    weight = next((model.vae if vae else model.unet).parameters())
-    own = Precision(str(weight.dtype).removeprefix("torch."))
-    if own in spec.precisions:
-        return own
-    if Precision.FLOAT32 in spec.precisions:
-        return Precision.FLOAT32
-    raise UnsupportedError(
-        f"'{spec.name}' does not compute in {own}; it does in {', '.join(spec.precisions)}"
-    )
 
 
 def _said(stored: StoredEngine) -> str:

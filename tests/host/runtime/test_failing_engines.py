@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from stretto.host.contracts.acceleration import Acceleration
+from stretto.host.contracts.acceleration import Acceleration, Build
+from stretto.host.contracts.engines import Component
 from stretto.host.contracts.request import InvocationRequest
+from stretto.host.planning.building import plan_build
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.fixtures import tiny_sd1  # noqa: F401
@@ -112,6 +114,24 @@ def test_a_full_device_while_an_engine_is_opened_is_no_fault_of_it(
     assert record.why[0] == "unet: the memory is full, and its engine would take more of it"
     assert np.array_equal(drawn, wanted)
     assert {engine.state for engine in empty.all()} == {State.UNVERIFIED}
+
+
+def test_a_text_encoders_engine_that_finds_no_memory_is_torchs(
+    host: Host, empty: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, _ = draw(host)
+    model = host.plan(InvocationRequest(prompt="x", model="one", size=64))
+    build = Build(component=Component.TEXT_ENCODER, compiler="frail")
+    host.run_here(plan_build(model, build, host))
+    host._here().engines.close()
+    host._here().memo.clear()  # prompts that were read before
+    monkeypatch.setenv(FAULT, "open")
+    drawn, record = draw(host, acceleration="frail")
+    assert record is not None
+    assert record.why[-1] == "text_encoder: the memory is full, and its engine would take more of it"
+    assert np.array_equal(drawn, wanted)
+    (engine,) = empty.all()
+    assert (engine.key.component, engine.state) == ("text_encoder", State.VERIFIED)
 
 
 def test_a_full_disk_leaves_the_component_to_torch_and_the_next_one_to_its_engine(
