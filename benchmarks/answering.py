@@ -12,12 +12,13 @@ from statistics import median
 from .report import Row
 from .server import Server, running
 
-__all__ = ["calls_while_busy", "command_start", "server_start"]
+__all__ = ["calls_while_busy", "command_start", "percentile", "server_start"]
 
 MIB = 2**20
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], share: float) -> float:
+    """Give the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -69,14 +70,14 @@ def calls_while_busy(server: Server, model: str, seconds: float = 15.0) -> list[
     return [
         Row(
             name="invoke ack p95, busy",
-            value=_percentile(acks, 0.95),
+            value=percentile(acks, 0.95),
             bound=15,
             unit="ms",
             detail=f"{len(acks)} calls",
         ),
         Row(
             name="status poll p99, busy",
-            value=_percentile(polls, 0.99),
+            value=percentile(polls, 0.99),
             bound=20,
             unit="ms",
             detail=f"{len(polls)} calls, most {max(polls):.1f} ms",

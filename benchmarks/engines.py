@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,8 @@ from typing import Any
 
 from stretto.host.catalog.digests import Digests
 from stretto.host.contracts.acceleration import Build
-from stretto.host.contracts.engines import Component
+from stretto.host.contracts.engines import AxisRange, Component
+from stretto.host.contracts.models import Precision
 from stretto.host.contracts.plan import Plan
 from stretto.host.contracts.request import InvocationRequest
 from stretto.host.runtime.host import Host
@@ -28,6 +29,7 @@ from .report import Row
 __all__ = ["engine_calls", "engine_keys", "engine_starts"]
 
 SIZE_PX = 128  # the starter's
+CELL_PX = 8
 CALLS = 20
 ROUNDS = 5
 KEYED_BYTES = 2 * 2**30
@@ -81,14 +83,17 @@ def _calls(folders: Folders, compiler: str, precision: Any) -> list[Row]:
             before = torch.get_num_threads()
             torch.set_num_threads(1)
             try:
-                return [_call(machine, plan, compiler, side) for side in (16, 8)]
+                sides = (SIZE_PX // CELL_PX, SIZE_PX // CELL_PX // 2)
+                return [row for side in sides for row in _call(machine, plan, compiler, side)]
             finally:
                 torch.set_num_threads(before)
 
 
-def _call(machine: Machine, plan: Plan, compiler: str, side: int) -> Row:
-    import torch
+def _call(machine: Machine, plan: Plan, compiler: str, side: int) -> list[Row]:
+    """Time the engine against eager; ONNX Runtime also against bfloat16, torch.compile also block by block.
 
+    Bounds are for the size that the starter was made for; at the other one the ratios are stated.
+    """
     precision = machine.precision(None)
     model = machine.pool.get(replace(plan.base(), precision=precision))
     order = machine.engines.order(model, Build(component=Component.UNET, compiler=compiler), SIZE_PX)
@@ -97,23 +102,69 @@ def _call(machine: Machine, plan: Plan, compiler: str, side: int) -> Row:
         raise SystemExit(f"{compiler} built no engine of the starter's UNet")
     engine = machine.engines.serving(order, model, stored)
     inputs = order.graph.sample({"batch": 2, "height": side, "width": side, "tokens": 77})
-    dtype = next(model.unet.parameters()).dtype
+    how = f"built in {stored.manifest.build_s:.0f} s"
+    own = side * CELL_PX == SIZE_PX
+
+    def row(name: str, work: Callable[[], object], eager: Any, bound: float | None, how: str) -> Row:
+        eager_s, work_s = _in_turn(_eager(eager, inputs), work)
+        return Row(
+            name=f"{name}, starter UNet, {side * CELL_PX} px",
+            value=work_s / eager_s,
+            bound=bound if own else None,
+            unit="x",
+            detail=f"{work_s * 1000:.1f} ms a call of two rows against {eager_s * 1000:.1f} ms, one thread, median "
+            f"of {ROUNDS} rounds of {CALLS}; {how}",
+        )
+
+    if compiler == "onnxruntime":
+        low = machine.pool.get(replace(plan.base(), precision=Precision.BFLOAT16))
+        return [
+            row(f"{compiler} {precision} / eager {name}", lambda: engine(inputs), unet, bound, how)
+            for name, unet, bound in (("float32", model.unet, 1.0), ("bfloat16", low.unet, None))
+        ]
+    blocks, spent_s = _blocks(order.graph, side, inputs)
+    least, regional = round(1 / 1.05, 2), f"compiled in {spent_s:.0f} s"
+    try:
+        return [
+            row(f"{compiler} package / eager, {precision}", lambda: engine(inputs), model.unet, least, how),
+            # stated: compilers see diffusers' own layers, and eager has leaner ones
+            row(
+                f"{compiler} regional / eager, {precision}",
+                lambda: blocks(inputs),
+                model.unet,
+                None,
+                regional,
+            ),
+        ]
+    finally:
+        blocks.close()
+
+
+def _eager(unet: Any, inputs: Mapping[str, Any]) -> Callable[[], None]:
+    """Give a call of the network itself on inputs of its own type."""
+    import torch
+
+    dtype = next(unet.parameters()).dtype
     rows, words = inputs["sample"].to(dtype), inputs["encoder_hidden_states"].to(dtype)
     moment = torch.tensor(500)
 
-    def eager() -> None:
+    def call() -> None:
         with torch.inference_mode():
-            model.unet(rows, moment, encoder_hidden_states=words, return_dict=False)
+            unet(rows, moment, encoder_hidden_states=words, return_dict=False)
 
-    eager_s, engine_s = _in_turn(eager, lambda: engine(inputs))
-    return Row(
-        name=f"{compiler} / eager, starter UNet, {side * 8} px, {precision}",
-        value=engine_s / eager_s,
-        bound=1.0 if compiler == "onnxruntime" else round(1 / 1.05, 2),
-        unit="x",
-        detail=f"{engine_s * 1000:.1f} ms a call of two rows against {eager_s * 1000:.1f} ms, one thread, median of "
-        f"{ROUNDS} rounds of {CALLS}; built in {stored.manifest.build_s:.0f} s",
-    )
+    return call
+
+
+def _blocks(graph: Any, side: int, inputs: Mapping[str, Any]) -> tuple[Any, float]:
+    """Compile the network's repeated blocks for one size; gives the seconds, too."""
+    from stretto.plugins.compilers.torch_blocks import Blocks
+
+    lengths = {"batch": 2, "height": side, "width": side, "tokens": 77}
+    one_size = {name: AxisRange.only(length) for name, length in lengths.items()}
+    began = time.perf_counter()
+    blocks = Blocks(b"", graph, one_size, "cpu")
+    blocks(inputs)
+    return blocks, time.perf_counter() - began
 
 
 def _in_turn(*works: Callable[[], object]) -> list[float]:

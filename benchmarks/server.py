@@ -81,8 +81,13 @@ def _first_answer(process: subprocess.Popen[str], began: float) -> tuple[str, fl
 
 
 @contextmanager
-def running(data_dir: Path, settings: Mapping[str, Any] | None = None) -> Iterator[Server]:
-    """Start `stretto serve` on a free port with one compute thread; stop it gracefully afterwards."""
+def running(
+    data_dir: Path, settings: Mapping[str, Any] | None = None, plugins: Path | None = None
+) -> Iterator[Server]:
+    """Start `stretto serve` on a free port with one compute thread; stop it gracefully afterwards.
+
+    `plugins` is its plugins.toml, the one that it finds by itself if none is said.
+    """
     command = [
         sys.executable,
         "-m",
@@ -92,6 +97,7 @@ def running(data_dir: Path, settings: Mapping[str, Any] | None = None) -> Iterat
         "0",
         "--data-dir",
         str(data_dir),
+        *(() if plugins is None else ("--plugins", str(plugins))),
     ]
     began = time.perf_counter()
     with subprocess.Popen(

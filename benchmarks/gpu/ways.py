@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import torch
     from stretto.host.engine.graphs import Graph
 
-__all__ = ["EAGER", "Setup", "Way", "eager", "median_ms", "names", "profile", "way"]
+__all__ = ["EAGER", "FUSED", "Setup", "Way", "eager", "median_ms", "names", "profile", "way"]
 
 EAGER = "torch"
+FUSED = "torch_fused"  # diffusers' own layers, channels last, one product for query, key and value
 _OFFERS: Mapping[str, CompilerSpec] = {
     offer.name: offer for offer in (*torch_compile.OFFERS, *onnxruntime.OFFERS, *tensorrt.OFFERS)
 }
@@ -49,8 +50,8 @@ class Way:
 
 
 def names() -> tuple[str, ...]:
-    """Give torch's own way and every compiler."""
-    return (EAGER, *_OFFERS)
+    """Give torch's own ways and every compiler."""
+    return (EAGER, FUSED, *_OFFERS)
 
 
 def profile(size_px: int, batches: tuple[int, ...], *, guided: bool) -> dict[str, AxisRange]:
@@ -64,7 +65,7 @@ def profile(size_px: int, batches: tuple[int, ...], *, guided: bool) -> dict[str
 @contextmanager
 def way(name: str, setup: Setup) -> Iterator[Way | str]:
     """Open a way for as long as this lasts, or give the reason why it cannot be had here."""
-    if name == EAGER:
+    if name in {EAGER, FUSED}:
         yield Way(call=eager(setup.graph), build_s=None, open_s=0.0)
         return
     offer = _OFFERS[name]

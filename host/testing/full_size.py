@@ -5,7 +5,7 @@ How fast a network is does not depend on its weights. `tiny` gives the same laye
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,10 +55,18 @@ _VAE: Mapping[str, Any] = {
     "latent_channels": 4,
 }
 _NARROW_VAE: Mapping[str, Any] = {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
+# Width, layers, heads and width of the projection of each text encoder.
+_TEXTS = {"sd15": ((768, 12, 12, 0),), "sdxl": ((768, 12, 12, 0), (1280, 32, 20, 1280))}
+_NARROW_TEXTS = {"sd15": ((32, 1, 1, 0),), "sdxl": ((32, 2, 1, 0), (32, 2, 1, 32))}
 
 
-def random_model(kind: str, device: str, dtype: torch.dtype, *, tiny: bool = False) -> LoadedModel:
-    """Give UNet and VAE of `sd15` or `sdxl` with seeded random weights; there are no text encoders."""
+def random_model(
+    kind: str, device: str, dtype: torch.dtype, *, tiny: bool = False, channels: int = 4, texts: bool = False
+) -> LoadedModel:
+    """Give UNet and VAE of `sd15` or `sdxl` with seeded random weights, with `texts` the text encoders, too.
+
+    `channels` are what the UNet takes: 9 for one that fills masks. There are no tokenizers.
+    """
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -70,12 +78,30 @@ def random_model(kind: str, device: str, dtype: torch.dtype, *, tiny: bool = Fal
     cuda = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda), torch.device(device):
         torch.manual_seed(0)
-        unet = UNet2DConditionModel(**{**config, **(_NARROW[kind] if tiny else {})})
+        unet = UNet2DConditionModel(
+            **{**config, **(_NARROW[kind] if tiny else {}), "in_channels": channels, "out_channels": 4}
+        )
         vae = AutoencoderKL(**{**_VAE, **(_NARROW_VAE if tiny else {})}, sample_size=SIZES_PX[kind])
+        encoders = tuple(_text_encoders(kind, tiny=tiny)) if texts else ()
+    for encoder in encoders:
+        encoder.to(dtype=dtype).eval().requires_grad_(requires_grad=False)
     for network in (unet, vae):
         network.to(dtype=dtype, memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
     weights = WeightFile(path=f"random-{kind}", kind=WeightKind.DIFFUSERS, family=family, name=kind)
     return LoadedModel(
         spec=ModelSpec(role=Role.BASE, weights=weights),
-        unet=unet, vae=vae, text_encoders=(), tokenizers=(), scheduler_config={}, options={},
+        unet=unet, vae=vae, text_encoders=encoders, tokenizers=(), scheduler_config={}, options={},
     )  # fmt: skip
+
+
+def _text_encoders(kind: str, *, tiny: bool) -> Iterator[Any]:
+    """Give CLIP's text encoder, of SDXL also OpenCLIP's, which ends in a projection."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    for width, layers, heads, projected in (_NARROW_TEXTS if tiny else _TEXTS)[kind]:
+        config = CLIPTextConfig(
+            vocab_size=49408, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
+            num_attention_heads=heads, hidden_act="gelu" if projected else "quick_gelu",
+            projection_dim=projected or width, bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
+        )  # fmt: skip
+        yield (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
