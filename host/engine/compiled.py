@@ -51,6 +51,8 @@ Report = Callable[[str, float | None], None]
 # what keeps an engine from serving, while torch can
 _OBSTACLES = (EngineBuildError, EngineOpenError, UnsupportedError, PluginError)
 logger = logging.getLogger(__name__)
+# what a picture of a prompt alone goes through
+_DRAWING = {Component.UNET, Component.VAE_DECODER, *TEXTS}
 _UNETS = (Component.UNET, Component.CONTROLLED_UNET)
 
 
@@ -370,7 +372,7 @@ class Engines:
         report = check_engine(bound, order.graph)
         # an inpainting UNet is told what is around the mask, a ControlNet draws nothing
         channels = model.unet.config.in_channels, model.unet.config.out_channels
-        alone = order.component is Component.UNET and channels[0] == channels[1]
+        alone = order.component in _DRAWING and channels[0] == channels[1]
         if not report.passed or not alone:
             return report
         spec = self._host.offer("schedulers", model.scheduler_config["_class_name"])
