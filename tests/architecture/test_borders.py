@@ -77,7 +77,7 @@ def test_imports_are_relative_inside_a_folder_and_dotted_across(path: Path) -> N
 
 NETWORKS = (
     *(f"plugins/faces/{name}.py" for name in ("detection", "network", "parsing", "restoring")),
-    *(f"plugins/compilers/{name}.py" for name in ("tensorrt_running", "torch_blocks")),
+    *(f"plugins/compilers/{name}.py" for name in ("cuda_graphs", "tensorrt_running", "torch_blocks")),
 )
 
 
