@@ -18,7 +18,6 @@ from stretto.host.contracts.events import Finished
 from stretto.host.contracts.images import ImageRef
 from stretto.host.contracts.plan import Plan
 from stretto.host.contracts.request import InvocationRequest
-from stretto.host.engine.gate import DRAWN_DB
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
 from stretto.host.testing.controls import make_tiny_controlnet
@@ -114,11 +113,7 @@ def test_engines_draw_what_torch_draws(host: Host, mode: str) -> None:
     assert (record.requested, record.why) == ("onnxruntime", ())
     assert set(record.used) == set(components)
     assert np.abs(drawn - wanted).max() <= 2
-    engines = EngineStore(host.folders.engines).all()
-    assert {engine.state for engine in engines} == {State.VERIFIED}
-    if mode == "text":
-        heights = {engine.key.component: (engine.manifest.parity or {})["psnr_db"] for engine in engines}
-        assert min(heights["unet"], heights["vae_decoder"]) >= DRAWN_DB
+    assert {engine.state for engine in EngineStore(host.folders.engines).all()} == {State.VERIFIED}
 
 
 def test_without_an_engine_torch_draws_and_the_record_says_so(host: Host) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from stretto.host.contracts.acceleration import Acceleration, Build
 from stretto.host.contracts.engines import Component
 from stretto.host.contracts.request import InvocationRequest
+from stretto.host.engine.gate import DRAWN_DB
 from stretto.host.planning.building import plan_build
 from stretto.host.runtime.host import Host
 from stretto.host.settings import Folders, Settings
@@ -74,6 +75,8 @@ def test_an_engine_that_fails_in_the_middle_leaves_the_job_to_torch(
     assert record is not None
     assert (set(record.used), record.why) == ({"unet", "vae_decoder"}, ())
     host._here().engines.close()
+    heights = [(engine.manifest.parity or {})["psnr_db"] for engine in empty.all()]
+    assert (len(heights), min(heights) >= DRAWN_DB) == (2, True)  # pictures of both were held against torch's
     monkeypatch.setenv(FAULT, "run")
     drawn, record = draw(host, **ASKED)
     assert record is not None
