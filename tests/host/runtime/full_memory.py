@@ -71,7 +71,7 @@ def main(root: Path) -> dict[str, Any]:
         many, rows = draw(58 * MB, **MANY)
         _, together = draw(**MANY)
         try:
-            draw(4 * MB, **MANY)
+            draw(8 * MB, **MANY)  # with half of it the job may not even come to its first step
             refusal = ""
         except OutOfMemoryError as error:
             refusal = str(error)
