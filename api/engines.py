@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from .models import StoredModel
 
-__all__ = ["Engines", "engine_type", "in_our_words", "model_name"]
+__all__ = ["Engines", "as_refiner", "engine_type", "in_our_words", "model_name"]
 
 # the contract's words where it has one; the other components go by their own
 TYPES = {"controlled_unet": "controlledunet", "text_encoder": "clip", "text_encoder_2": "clip2"}
@@ -63,6 +64,11 @@ def model_name(about: About) -> str:
     """Give the model's name without folders and suffix, as the contract's `model` has it."""
     path = Path(about.model)
     return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
+def as_refiner(model: StoredModel) -> StoredModel:
+    """Give a stored model as its refiner is drawn with: without VAE and adapters, by the same engines."""
+    return replace(model, parts=type(model.parts)(config=model.parts.config))
 
 
 class Engines:
@@ -132,16 +138,19 @@ class Engines:
         }
 
     def _takes(self, model: StoredModel, engine: StoredEngine) -> bool:
-        """Say whether a stored model's base or inpainting model would draw with an engine."""
+        """Say whether a stored model's base, inpainting model or refiner would draw with an engine."""
         parts = model.parts
         base = Path(model.model)
         inpainter = parts.inpainter or f"{base.stem}-inpainting{base.suffix}"
-        for name, size_px in ((model.model, model.size), (inpainter, parts.inpainter_size or model.size)):
+        drawing = [(model.model, model, model.size), (inpainter, model, parts.inpainter_size or model.size)]
+        if parts.refiner:
+            drawing.append((parts.refiner, as_refiner(model), parts.refiner_size or model.size))
+        for name, drawn, size_px in drawing:
             try:
                 weights = self._host.resolve_model(name)
             except StrettoError:  # not here, so it draws with nothing
                 continue
-            if self._serves(engine, weights, model, size_px):
+            if self._serves(engine, weights, drawn, size_px):
                 return True
         return False
 
@@ -168,16 +177,24 @@ class Engines:
         """Say whether an engine is the compiler's that a model draws with, of its policy, and of the library here."""
         config = model.parts.config
         word = config.get("acceleration") or self._host.settings.acceleration
-        if word == NONE or (word and self._host.offer("compilers", str(word)).name != key.compiler):
+        if word and self._compiler(str(word)) != key.compiler:
             return False
         policy = config.get("engine_profile")
-        if policy is not None and key.static is not (policy == "static"):
+        sided = any(name in ("height", "width") for name, _ in key.axes)  # a text encoder's have none
+        if policy is not None and sided and key.static is not (policy == "static"):
             return False
         if key.compiler not in self._versions:
             spec = self._host.offers("compilers").get(key.compiler)
             here = spec is not None and spec.missing() is None
             self._versions[key.compiler] = spec.build().version() if spec is not None and here else None
         return self._versions[key.compiler] == key.version
+
+    def _compiler(self, word: str) -> str | None:
+        """Give a compiler's own name; None for torch, and for one that no plugin offers any more."""
+        try:
+            return None if word == NONE else str(self._host.offer("compilers", word).name)
+        except NotFoundError:
+            return None
 
     def _foreign(self, target: str) -> bool:
         if target not in self._elsewhere:  # asking the driver takes milliseconds

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from stretto.host.contracts.models import Family
 from stretto.host.errors import StrettoError
 
-from .engines import Engines
-from .models import Parts, StoredModel
+from .engines import Engines, as_refiner
+from .models import StoredModel
 
 if TYPE_CHECKING:
     from stretto.host.runtime.host import Host
@@ -27,7 +26,6 @@ def status_of(model: StoredModel, host: Host) -> dict[str, Any]:
     inpainter = parts.inpainter or f"{base.stem}-inpainting{base.suffix}"
     refiner = parts.refiner
     engines = Engines(host)
-    bare = replace(model, parts=Parts())  # a refiner is drawn with as it is
     return {
         "model": model.model,
         "refiner": refiner,
@@ -35,7 +33,7 @@ def status_of(model: StoredModel, host: Host) -> dict[str, Any]:
         "tensorrt": {
             "base": _engines(model.model, model, model.size, host, engines),
             "inpainter": _engines(inpainter, model, parts.inpainter_size or model.size, host, engines),
-            "refiner": _engines(refiner, bare, parts.refiner_size or model.size, host, engines)
+            "refiner": _engines(refiner, as_refiner(model), parts.refiner_size or model.size, host, engines)
             if refiner
             else None,
         },

@@ -184,6 +184,34 @@ def test_status_promises_what_a_job_of_the_model_would_take(still, build, stored
     assert row["used_by"] == (["mine"] if ready else [])
 
 
+def test_a_compiler_that_nobody_offers_any_more_takes_no_engines(still, build):
+    assert still.client.post("/api/models", {**STORED, "acceleration": "onnxruntime"}).status == 200
+    build()
+    assert state_of(still)["ready"] is True
+    assert still.client.call("PATCH", "/api/plugins/compilers", {"enabled": False}).status == 200
+    (row,) = still.client.get("/api/tensorrt").data
+    assert row["used_by"] == []
+    assert state_of(still)["ready"] is False
+
+
+def test_text_encoders_have_engines_under_either_policy(still, build):
+    build(component="text_encoder", axes=(("batch", AxisRange(min=1, opt=2, max=16)),))
+    for policy in ("static", "range"):
+        body = {**STORED, "name": policy, "engine_profile": policy}
+        assert still.client.post("/api/models", body).status == 200
+        assert state_of(still, policy)["clip_ready"] is True
+
+
+@pytest.mark.parametrize(("acceleration", "ready"), [("onnxruntime", True), ("none", False)])
+def test_a_refiner_is_drawn_with_by_the_models_compiler(still, build, acceleration, ready):
+    refined = {"refiner": "starter", "refiner_size": 128, "size": 256, "acceleration": acceleration}
+    assert still.client.post("/api/models", {**STORED, **refined}).status == 200
+    build()
+    assert state_of(still, part="refiner")["ready"] is ready
+    (row,) = still.client.get("/api/tensorrt").data
+    assert row["used_by"] == (["mine"] if ready else [])
+
+
 def test_engines_of_lost_and_changed_weights_are_orphans(still, build, lora):
     engines = Engines(still.host)
     plain, inked = build().manifest, build(lora=lora).manifest
