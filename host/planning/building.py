@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..contracts.acceleration import Build
 from ..contracts.engines import Component
+from ..contracts.models import Family
 from ..contracts.plan import Plan
 from ..contracts.protocols import HostView
 from ..contracts.request import InvocationRequest
@@ -24,6 +25,12 @@ REFINER_UNET = "refiner_unet"  # that of the refiner
 UNETS = (INPAINT_UNET, REFINER_UNET)
 # a ControlNet is drawn with beside a model, and no model has one
 NETWORKS = (*(str(one) for one in Component if one is not Component.CONTROLNET), *UNETS)
+# what the models of a family lack; SDXL has both
+LACKING = {
+    Family.SD1: Component.TEXT_ENCODER_2,
+    Family.SD2: Component.TEXT_ENCODER_2,
+    Family.SDXL_REFINER: Component.TEXT_ENCODER,
+}
 DEFAULTS = (str(Component.UNET), str(Component.VAE_DECODER))
 # Whose engines are built where nobody names a compiler: the first that can.
 ORDER = (*TENSORRT, "onnxruntime", "torch_compile")
@@ -85,8 +92,14 @@ def _build(spec: CompilerSpec, word: str, target: str | None) -> Build:
 def plan_build(plan: Plan, build: Build, host: HostView) -> Plan:
     """Give the plan that builds one engine of what `plan` would load, and draws nothing.
 
-    Raises BadRequestError where there is no inpainting model, or no refiner, for one that is to be compiled.
+    Raises BadRequestError where there is no inpainting model, or no refiner, for one that is to be compiled, and
+    for a component that no model of its family has.
     """
+    family = plan.model.family
+    if family is not None and LACKING.get(family) is build.component:
+        raise BadRequestError(
+            f"'{plan.model.name or plan.model.path}' has no {build.component}: models of {family} have none"
+        )
     if build.refiner and plan.refiner is None:
         raise BadRequestError(
             f"'{plan.model.name or plan.model.path}' is drawn without one; name a `refiner`"

@@ -30,6 +30,10 @@ _WORDS = 400  # characters of the library's own that are passed on
 _FULL = re.compile(r"bad_alloc|out ?of ?memory|MemoryError|cannot allocate|allocation fail", re.IGNORECASE)
 _GIB = 2**30
 _KILLED = -9  # by SIGKILL, see signal(7)
+_ELSEWHERE = (
+    "build on a machine with more memory and bring the engine over with `stretto engines export`, "
+    "or ask for a smaller size"
+)
 Report = Callable[[str, float | None], None]
 
 
@@ -132,10 +136,7 @@ def _taken_bytes(process: psutil.Process) -> int:
 
 
 def _full(limit_bytes: int) -> str:
-    return (
-        f"the builder needs more than the {limit_bytes / _GIB:.1f} GB of memory that it may take; build on a machine "
-        "with more memory and bring the engine over with `stretto engines export`, or ask for a smaller size"
-    )
+    return f"the builder needs more than the {limit_bytes / _GIB:.1f} GB of memory that it may take; {_ELSEWHERE}"
 
 
 def _why(code: int, log: str, limit_bytes: int) -> str:
@@ -143,7 +144,9 @@ def _why(code: int, log: str, limit_bytes: int) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     own = [line.removeprefix("[E]").strip() for line in lines if line.startswith("[E]")]
     said = (own or lines or [""])[0 if own else -1][:_WORDS]
-    if code == _KILLED or _FULL.search(log):  # by the kernel, for the last memory
+    if code == _KILLED and not own:
+        return f"the builder was killed, as the kernel does where memory runs out; {_ELSEWHERE}"
+    if code == _KILLED or _FULL.search(log):
         return _full(limit_bytes) + (f" (it said: {said})" if own else "")
     if code < 0 and not own:
         return f"the builder was ended by signal {-code}{f', and said: {said}' if said else ''}"

@@ -19,6 +19,8 @@ from ...kept_engines import keep
 KEEPER = Path(__file__).parent.parent / "keeper.py"
 FRAIL = Path(__file__).parents[2] / "host" / "runtime" / "frail_compiler.py"
 
+SECOND = ("--component", "text_encoder_2")
+
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_sd1: Path) -> Folders:
@@ -134,7 +136,7 @@ def test_tensorrt_builds_for_gpus_that_are_elsewhere_of_one_export(
     ("words", "status", "said"),
     [
         (["--component", "unett"], 2, "no network is called 'unett'; did you mean 'unet'?"),
-        (["--component", "text_encoder_2"], 2, "'keeper' does not compile text_encoder_2; it compiles unet"),
+        (SECOND, 2, "'keeper' does not compile text_encoder_2; it compiles unet"),
         (["--component", "inpaint_unet"], 2, "'tiny': there is no inpainting model for it here"),
         (["--target", "sm8"], 2, "'keeper' does not build for 'sm8'; did you mean 'sm89'?"),
         (
@@ -143,6 +145,7 @@ def test_tensorrt_builds_for_gpus_that_are_elsewhere_of_one_export(
             "'keeper' does not build for 'sm61'; the GPU is too old; the oldest that works is sm89",
         ),
         (["--compiler", "keep"], 2, "acceleration: "),
+        ([*SECOND, "--compiler", "onnxruntime"], 2, "'tiny' has no text_encoder_2: models of sd1 have none"),
         (["--set", "lora=none.safetensors"], 2, "lora"),
         (["--set", "model=no"], 2, "MODEL"),
     ],
